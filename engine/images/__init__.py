@@ -1,0 +1,1 @@
+"""Images: generating pictures with diffusion transformers."""

@@ -1,0 +1,473 @@
+"""Training of the built-in generator: ``python -m engine.images.training STAGE --data DIR --out DIR``.
+
+Two stages, each resumable from its folder (weights, moving average, optimiser, clock):
+
+``autoencoder``
+    128 px pictures to 16 x 16 x 4 latents and back; L1 + edges + a small KL term.
+``transformer``
+    Caption- and class-conditional DiT on those latents; v-prediction, cosine schedule (Salimans &
+    Ho 2022), Muon for the matrices inside the blocks, AdamW for the rest.
+
+``export`` then writes what the application loads. Step sizes follow the share of the ``--minutes``
+already spent, so a run on a slower machine sees fewer pictures but anneals all the same; state is
+saved every five minutes and a run that is started again with the same folder goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.images.autoencoder import Autoencoder, AutoencoderConfig
+from engine.images.dit import DiT, DiTConfig
+from engine.images.pictograms import Pictograms, load_pictograms, move_and_scale
+from engine.images.vocabulary import Vocabulary
+
+log = logging.getLogger("triptych.training")
+
+SAVE_EVERY_SECONDS = 300.0
+SHEET_EVERY_SECONDS = 600.0
+WARM_UP_STEPS = 100
+
+TRANSFORMER_PRESETS = {
+    "small": {"hidden_size": 256, "depth": 6, "num_heads": 4},
+    "large": {"hidden_size": 384, "depth": 12, "num_heads": 6},
+}
+
+
+@dataclass
+class Clock:
+    """How far a run is; what resuming needs besides tensors."""
+
+    step: int = 0
+    pictures: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class MovingAverage:
+    """Exponential moving average of a module's parameters, ramped up from nothing."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Move towards the current parameters by one step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
+            average.lerp_(value, 1 - decay)
+
+
+def learning_rate_factor(step: int, share: float, hold: float, floor: float) -> float:
+    """Warm-up over the first steps, constant until ``hold`` of the time, then linear to ``floor``."""
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    decay = 1.0 if share < hold else 1 - (1 - floor) * min(1.0, (share - hold) / (1 - hold))
+    return warm * decay
+
+
+class Run:
+    """The part all trainings share: device, clock, learning rates, saving and resuming."""
+
+    def __init__(
+        self,
+        folder: Path,
+        minutes: float,
+        device: torch.device,
+        module: nn.Module,
+        optimisers: list[torch.optim.Optimizer],
+        decay: float,
+        hold: float,
+        floor: float,
+    ) -> None:
+        self.folder, self.minutes, self.device = folder, minutes, device
+        self.module, self.optimisers = module, optimisers
+        self.hold, self.floor = hold, floor
+        self.average = MovingAverage(module, decay)
+        self.clock = Clock()
+        self.base_rates = [[g["lr"] for g in o.param_groups] for o in optimisers]
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "state.safetensors").exists():
+            self._resume()
+
+    def steps(self, batch: int) -> Iterator[int]:
+        """Yield step numbers until the time is spent, keeping the clock and saving on the way."""
+        saved = time.monotonic()
+        while self.clock.seconds < self.minutes * 60:
+            started = time.monotonic()
+            share = self.clock.seconds / (self.minutes * 60)
+            factor = learning_rate_factor(self.clock.step, share, self.hold, self.floor)
+            for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):
+                for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+            yield self.clock.step
+            self.clock.step += 1
+            self.clock.pictures += batch
+            self.average.update(self.module, self.clock.step)
+            if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                self.save()
+                saved = time.monotonic()
+            self.clock.seconds += time.monotonic() - started
+        self.save()
+
+    def apply(self, loss: Tensor, clip: list[nn.Parameter]) -> None:
+        """One optimiser step on a loss, with the gradient norm of ``clip`` limited to 1."""
+        loss.backward()
+        nn.utils.clip_grad_norm_(clip, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    def record(self, **figures: float) -> None:
+        """Append figures to the history and the log."""
+        minutes = self.clock.seconds / 60
+        row = {"minutes": round(minutes, 2), "pictures": float(self.clock.pictures), **figures}
+        self.clock.history.append(row)
+        log.info(" ".join(f"{k}={v:.4g}" for k, v in row.items()))
+
+    def save(self) -> None:
+        """Write the state to a temporary file, then rename: a kill leaves the previous state."""
+        tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.average.module.state_dict().items()}
+        for index, optimiser in enumerate(self.optimisers):
+            for name, values in optimiser.state_dict()["state"].items():
+                for key, value in values.items():
+                    tensors[f"optimiser{index}.{name}.{key}"] = torch.as_tensor(value)
+        target = self.folder / "state.safetensors"
+        partial = target.with_suffix(".partial")
+        clock = json.dumps(vars(self.clock))
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"clock": clock})
+        partial.replace(target)
+
+    def _resume(self) -> None:
+        with safe_open(self.folder / "state.safetensors", "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            self.clock = Clock(**json.loads(file.metadata()["clock"]))
+        self.module.load_state_dict(_with_prefix(tensors, "model."))
+        self.average.module.load_state_dict(_with_prefix(tensors, "ema."))
+        for index, optimiser in enumerate(self.optimisers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _with_prefix(tensors, f"optimiser{index}.").items():
+                name, _, entry = key.partition(".")
+                state.setdefault(int(name), {})[entry] = value
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        log.info("resumed at step %d, %.1f min", self.clock.step, self.clock.seconds / 60)
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _edges(images: Tensor) -> Tensor:
+    """Sobel responses ``(B, 6, S, S)`` of RGB pictures."""
+    kernel = torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]], device=images.device) / 4
+    filters = torch.stack([kernel, kernel.T]).repeat(3, 1, 1).unsqueeze(1)
+    return F.conv2d(images, filters, padding=1, groups=3)
+
+
+def peak_signal_to_noise(a: Tensor, b: Tensor) -> Tensor:
+    """PSNR in dB of each picture; ``a``, ``b`` are ``(B, 3, S, S)`` in [-1, 1], clipped first."""
+    error = (a.clamp(-1, 1) - b.clamp(-1, 1)).square().mean(dim=(1, 2, 3)) / 4
+    return -10 * error.clamp(min=1e-10).log10()
+
+
+def train_autoencoder(
+    data: Pictograms, folder: Path, minutes: float, device: torch.device, batch: int = 16
+) -> Run:
+    """First stage. Logs held-out PSNR of the averaged weights; see the module's text."""
+    model = Autoencoder(AutoencoderConfig(decoder_widths=(128, 96, 48)))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(model.parameters(), 2e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+    run = Run(folder, minutes, device, model, [optimiser], decay=0.999, hold=0.5, floor=0.03)
+    rows = data.rows(held_out=False)
+    # Skin-tone variants differ in colour only: a fifth of the draws of the others is plenty.
+    chance = np.where(data.tone[rows] > 0, 0.2, 1.0)
+    chance /= chance.sum()
+    held_out = data.pixels(data.rows(held_out=True, toned=False)).to(device)
+    parameters = list(model.parameters())
+    draws = np.random.default_rng(run.clock.step)
+    torch.manual_seed(run.clock.step)
+    generator = torch.Generator().manual_seed(run.clock.step)
+    for step in run.steps(batch):
+        images = data.pixels(draws.choice(rows, batch, p=chance))
+        images = move_and_scale(images, 8.0, (0.85, 1.1), generator)
+        if step % 2:
+            images = images.flip(3)
+        images = images.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
+            decoded, mean, log_variance = model(images)
+        decoded, mean, log_variance = decoded.float(), mean.float(), log_variance.float()
+        pixel = F.l1_loss(decoded, images)
+        edge = F.l1_loss(_edges(decoded), _edges(images))
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        run.apply(pixel + 0.5 * edge + 1e-3 * divergence, parameters)
+        if step % 200 == 199:
+            with torch.no_grad():
+                network = run.average.module
+                rebuilt = network.decode(network.encode(held_out)[0])  # type: ignore[operator]
+            run.record(
+                l1=pixel.item(),
+                edges=edge.item(),
+                kl=divergence.item(),
+                held_out_psnr=peak_signal_to_noise(rebuilt, held_out).mean().item(),
+            )
+            save_sheet(torch.cat([held_out[:16], rebuilt[:16]]), 8, folder / "sheet.png")
+    return run
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """Encoded training pictures: several views of each, as posterior mean and deviation.
+
+    ``mean`` and ``deviation`` are ``(views, n, C, s, s)`` float16, already normalised by ``shift``
+    and ``scale`` ``(C,)``: the stored latent is ``(z - shift) / scale``.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    shift: Tensor
+    scale: Tensor
+
+
+@torch.no_grad()
+def encode_all(
+    data: Pictograms, model: Autoencoder, device: torch.device, views: int, seed: int = 0
+) -> LatentSet:
+    """Encode the whole set; views 0 and 1 are the picture and its mirror, further ones moved a little."""
+    generator = torch.Generator().manual_seed(seed)
+    model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    all_means, all_deviations = [], []
+    for view in range(views):
+        means, deviations = [], []
+        for start in range(0, len(data.labels), 64):
+            rows = np.arange(start, min(start + 64, len(data.labels)))
+            images = data.pixels(rows)
+            if view >= 2:
+                images = move_and_scale(images, 3.0, (0.94, 1.02), generator)
+            if view % 2:
+                mirrored = torch.from_numpy(data.mirrorable[rows])[:, None, None, None]
+                images = torch.where(mirrored, images.flip(3), images)
+            images = images.to(device, memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16):
+                mean, log_variance = model.encode(images)
+            means.append(mean.float().cpu())
+            deviations.append((0.5 * log_variance.float()).exp().cpu())
+        all_means.append(torch.cat(means))
+        all_deviations.append(torch.cat(deviations))
+    mean, deviation = torch.stack(all_means), torch.stack(all_deviations)
+    trained = torch.from_numpy(data.rows(held_out=False))
+    sample = mean[0, trained]
+    shift = sample.mean(dim=(0, 2, 3))
+    scale = sample.std(dim=(0, 2, 3))
+    mean = (mean - shift[:, None, None]) / scale[:, None, None]
+    deviation = deviation / scale[:, None, None]
+    return LatentSet(mean.half(), deviation.half(), shift, scale)
+
+
+class CaptionSampler:
+    """Captions as padded word indices, with the dropouts that make guidance possible."""
+
+    def __init__(self, data: Pictograms, vocabulary: Vocabulary) -> None:
+        parsed = [vocabulary.parse(caption).words for caption in data.captions]
+        self.words = torch.full((len(parsed), max(map(len, parsed))), -1)
+        for row, indices in enumerate(parsed):
+            self.words[row, : len(indices)] = torch.tensor(indices)
+        self.labels = torch.from_numpy(data.labels)
+        self.null_label = len(vocabulary.class_names)
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Words ``(B, M)`` and labels ``(B,)``: class dropped in 10 %, all words in 20 %, each in 10 %."""
+        words, labels = self.words[rows].clone(), self.labels[rows].clone()
+        words[torch.rand(words.shape, generator=generator) < 0.1] = -1
+        words[torch.rand(len(rows), generator=generator) < 0.2] = -1
+        labels[torch.rand(len(rows), generator=generator) < 0.1] = self.null_label
+        return words, labels
+
+
+def diffusion_loss(
+    network: Callable[..., Tensor], clean: Tensor, at: Tensor, noise: Tensor, y: Tensor, words: Tensor
+) -> Tensor:
+    """Mean squared error ``(B,)`` of the v-prediction at continuous times ``at (B,)`` in [0, 1].
+
+    alpha = cos(pi/2 (0.998 u + 0.001)), v = alpha eps - sigma x_0; the network is told 1000 u - 0.5,
+    which are the indices of the tabulated ``cosine_v`` schedule.
+    """
+    angle = torch.pi / 2 * (0.998 * at + 0.001)
+    alpha, sigma = (part[:, None, None, None] for part in (angle.cos(), angle.sin()))
+    predicted = network(alpha * clean + sigma * noise, 1000 * at - 0.5, y, words)
+    return (predicted.float() - (alpha * noise - sigma * clean)).square().mean(dim=(1, 2, 3))
+
+
+def train_transformer(
+    data: Pictograms,
+    autoencoder: Autoencoder,
+    folder: Path,
+    minutes: float,
+    device: torch.device,
+    preset: str = "small",
+    batch: int = 64,
+    views: int = 6,
+) -> Run:
+    """Second stage. Logs the training loss and the held-out loss of the averaged weights."""
+    vocabulary = data.vocabulary()
+    latents = encode_all(data, autoencoder, device, views)
+    config = DiTConfig(
+        input_size=autoencoder.config.latent_size,
+        patch_size=2,
+        in_channels=autoencoder.config.latent_channels,
+        num_classes=len(data.class_names),
+        num_words=len(vocabulary.words),
+        **TRANSFORMER_PRESETS[preset],
+    )
+    torch.manual_seed(0)
+    model = DiT(config).to(device)
+    matrices = [
+        p for n, p in model.named_parameters() if "blocks." in n and p.ndim == 2 and "adaLN" not in n
+    ]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01)
+    adam = torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    run = Run(folder, minutes, device, model, [muon, adam], decay=0.9993, hold=0.6, floor=0.02)
+    captions = CaptionSampler(data, vocabulary)
+    rows = torch.from_numpy(data.rows(held_out=False))
+    chance = torch.from_numpy(data.weights)[rows]
+    generator = torch.Generator().manual_seed(1 + run.clock.step)
+    mean_loss, sheet_at = 0.0, time.monotonic()
+    for step in run.steps(batch):
+        picked = rows[torch.multinomial(chance, batch, replacement=True, generator=generator)]
+        view = torch.randint(views, (batch,), generator=generator)
+        spread = torch.randn(latents.mean[0, picked].shape, generator=generator)
+        clean = latents.mean[view, picked].float() + latents.deviation[view, picked] * spread
+        words, labels = captions.draw(picked, generator)
+        at = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+        noise = torch.randn(clean.shape, generator=generator)
+        inputs = [tensor.to(device) for tensor in (clean, at, noise, labels, words)]
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = diffusion_loss(model, *inputs).mean()
+        run.apply(loss, others)
+        mean_loss = loss.item() if step == 0 else 0.99 * mean_loss + 0.01 * loss.item()
+        if step % 200 == 199:
+            run.record(
+                loss=mean_loss,
+                held_out=held_out_loss(run.average.module, data, latents, captions, device),
+            )
+        if time.monotonic() - sheet_at > SHEET_EVERY_SECONDS:
+            sheet_at = time.monotonic()
+            save_transformer(run, autoencoder, latents, vocabulary, folder / "snapshot")
+    save_transformer(run, autoencoder, latents, vocabulary, folder / "snapshot")
+    return run
+
+
+@torch.no_grad()
+def held_out_loss(
+    network: nn.Module,
+    data: Pictograms,
+    latents: LatentSet,
+    captions: CaptionSampler,
+    device: torch.device,
+) -> float:
+    """v-loss on the untoned held-out pictures at 8 fixed times each, with fixed noise."""
+    rows = torch.from_numpy(data.rows(held_out=True, toned=False)).repeat(8)
+    at = (torch.arange(8).repeat_interleave(len(rows) // 8) + 0.5) / 8
+    clean = latents.mean[0, rows].float()
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    inputs = (clean, at, noise, captions.labels[rows], captions.words[rows])
+    with torch.autocast(device.type, torch.bfloat16):
+        parts = [
+            diffusion_loss(network, *(tensor[start : start + 128].to(device) for tensor in inputs))
+            for start in range(0, len(rows), 128)
+        ]
+    return torch.cat(parts).mean().item()
+
+
+def save_transformer(
+    run: Run, autoencoder: Autoencoder, latents: LatentSet, vocabulary: Vocabulary, folder: Path
+) -> None:
+    """Write a folder the application loads: float16 weights and ``generator.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in (("autoencoder", autoencoder), ("transformer", run.average.module)):
+        tensors = {k: v.detach().half().contiguous().cpu() for k, v in module.state_dict().items()}
+        save_file(tensors, folder / f"{name}.safetensors")
+    description = {
+        "format": "triptych-generator",
+        "version": 1,
+        "autoencoder": autoencoder.config.to_json(),
+        "transformer": run.average.module.config.to_json(),  # type: ignore[union-attr,operator]
+        "latent_shift": latents.shift.tolist(),
+        "latent_scale": latents.scale.tolist(),
+        "schedule": "cosine_v",
+        "prediction": "v",
+        "vocabulary": vocabulary.to_json(),
+        "training": {
+            "steps": run.clock.step,
+            "pictures": run.clock.pictures,
+            "minutes": round(run.clock.seconds / 60, 1),
+            "history": run.clock.history,
+        },
+    }
+    (folder / "generator.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def save_sheet(images: Tensor, columns: int, path: Path) -> None:
+    """Write pictures ``(B, 3, S, S)`` in [-1, 1] as one PNG, ``columns`` a row."""
+    from PIL import Image
+
+    size = images.shape[-1]
+    rows = -(-len(images) // columns)
+    sheet = torch.ones(3, rows * size, columns * size)
+    for index, image in enumerate(images.detach().float().cpu()):
+        y, x = divmod(index, columns)
+        sheet[:, y * size : (y + 1) * size, x * size : (x + 1) * size] = image
+    pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(path)
+
+
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The averaged autoencoder of a finished or running first stage."""
+    model = Autoencoder(AutoencoderConfig(decoder_widths=(128, 96, 48)))
+    with safe_open(folder / "state.safetensors", "pt") as file:
+        tensors = {k: file.get_tensor(k) for k in file.keys() if k.startswith("ema.")}  # noqa: SIM118
+    model.load_state_dict(_with_prefix(tensors, "ema."))
+    return model.eval()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``python -m engine.images.training``."""
+    parser = argparse.ArgumentParser(prog="engine.images.training", description=__doc__)
+    parser.add_argument("stage", choices=["autoencoder", "transformer"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the pictogram files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the whole training")
+    parser.add_argument("--minutes", type=float, required=True, help="time budget of this stage")
+    parser.add_argument("--preset", choices=sorted(TRANSFORMER_PRESETS), default="small")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = load_pictograms(options.data)
+    if options.stage == "autoencoder":
+        train_autoencoder(data, options.out / "autoencoder", options.minutes, device)
+    else:
+        autoencoder = load_autoencoder(options.out / "autoencoder")
+        folder = options.out / "transformer"
+        train_transformer(data, autoencoder, folder, options.minutes, device, options.preset)
+
+
+if __name__ == "__main__":
+    main()
