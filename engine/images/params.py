@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_COUNT = 10_000
 MAX_STEPS = 1000
-Spacing = Literal["spaced", "leading", "trailing"]
+Spacing = Literal["spaced", "leading", "trailing", "karras"]
 
 _SPACING_HELP = "Which of the model's noise levels are visited."
 

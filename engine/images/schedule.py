@@ -18,7 +18,8 @@ from engine.errors import invalid_input
 
 Float64Array = NDArray[np.float64]
 ScheduleName = Literal["linear", "scaled_linear", "cosine", "cosine_v"]
-Spacing = Literal["spaced", "leading", "trailing"]
+Spacing = Literal["spaced", "leading", "trailing", "karras"]
+KARRAS_RHO = 7.0
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def make_grid(
         ``spaced``: round(i (N - 1) / (T - 1)), both ends included (DiT).
         ``leading``: offset + i (N div T) (Stable Diffusion, with offset 1).
         ``trailing``: round((i + 1) N / T) - 1, always ends at N - 1 (Lin et al. 2024, table 2).
+        ``karras``: noise-to-signal ratios spread by the 7th root (Karras et al. 2022, eq. 5); the
+        time steps between the tabulated ones are fractional.
     final_alpha_bar
         Level the last step arrives at: 1 is the clean image; Stable Diffusion's convention is
         ``schedule.alpha_bar[0]``.
@@ -152,6 +155,8 @@ def make_grid(
             f"Choose between 1 and {count} steps; 20 to 50 are usual.",
         )
     index = np.arange(steps, dtype=np.float64)
+    if spacing == "karras":
+        return _karras_grid(schedule, steps, final_alpha_bar)
     if spacing == "spaced":
         # One step alone has to start at the noisiest level, where x_T is.
         chosen = np.round(index * (count - 1) / (steps - 1)) if steps > 1 else np.array([count - 1.0])
@@ -168,9 +173,49 @@ def make_grid(
     return grid_at(schedule, chosen, final_alpha_bar)
 
 
-def grid_at(
-    schedule: NoiseSchedule, timesteps: Float64Array, final_alpha_bar: float = 1.0
-) -> TimeGrid:
+def _karras_grid(schedule: NoiseSchedule, steps: int, final_alpha_bar: float) -> TimeGrid:
+    table = noise_to_signal(schedule.alpha_bar)
+    ends = table[[0, -1]] ** (1 / KARRAS_RHO)
+    level = np.linspace(ends[0], ends[1], steps) ** KARRAS_RHO if steps > 1 else table[-1:]
+    level = np.clip(level, table[0], table[-1])
+    timesteps = np.interp(np.log(level), np.log(table), np.arange(len(table), dtype=np.float64))
+    alpha_bar = 1 / (1 + level**2)
+    return TimeGrid(timesteps, alpha_bar, np.concatenate([[final_alpha_bar], alpha_bar[:-1]]))
+
+
+def noise_to_signal(alpha_bar: Float64Array) -> Float64Array:
+    """sqrt((1 - alpha_bar) / alpha_bar), the noise level of the variance-exploding view."""
+    return np.sqrt((1 - alpha_bar) / alpha_bar)
+
+
+@dataclass(frozen=True)
+class StepCoefficients:
+    """First-order steps as linear maps, each ``(T,)`` float64 (Tang et al. 2024, eq. 4).
+
+    ``x_t = a[t] x_{t+1} + b[t] eps(x_{t+1}) + c[t] xi_t``; ``s`` is the DDPM standard deviation.
+    """
+
+    a: Float64Array
+    b: Float64Array
+    c: Float64Array
+    s: Float64Array
+
+
+def step_coefficients(grid: TimeGrid, eta: float) -> StepCoefficients:
+    """Coefficients of DDIM with noise ``eta`` in [0, 1]; 1 is ancestral DDPM sampling.
+
+    The last step (index 0) adds no noise.
+    """
+    level, arrives = grid.alpha_bar, grid.alpha_bar_prev
+    s = np.sqrt((1 - arrives) / (1 - level)) * np.sqrt(1 - level / arrives)
+    c = eta * s
+    c[0] = 0.0
+    a = np.sqrt(arrives / level)
+    b = np.sqrt(np.maximum(1 - arrives - c**2, 0)) - np.sqrt(1 - level) * a
+    return StepCoefficients(a, b, c, s)
+
+
+def grid_at(schedule: NoiseSchedule, timesteps: Float64Array, final_alpha_bar: float = 1.0) -> TimeGrid:
     """Grid at given integer training steps ``(T,)``, increasing from clean to noisy."""
     alpha_bar = schedule.alpha_bar[timesteps.astype(np.int64)]
     previous = np.concatenate([[final_alpha_bar], alpha_bar[:-1]])
