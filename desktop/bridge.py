@@ -1,0 +1,436 @@
+"""Between the window and the engine: a worker thread that owns the executor.
+
+The worker never touches a QObject but itself. It leaves events in an outbox and rings once; the bridge,
+in the window's thread, takes them out and emits its signals there. So every slot runs in the window's
+thread, a flood of progress becomes at most 20 signals a second, and nothing that ends a job or is a
+result can be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
+
+from engine.errors import EngineError, ErrorCode
+from engine.job import (
+    Cancelled,
+    EngineDied,
+    EngineReady,
+    Event,
+    Failed,
+    Finished,
+    JobSpec,
+    Logged,
+    Output,
+    Preview,
+    Progress,
+    Started,
+    Warned,
+)
+
+if TYPE_CHECKING:
+    from engine.executors import Executor
+    from engine.project import Project
+    from engine.scheduler import Scheduler
+
+log = logging.getLogger("triptych.bridge")
+
+PROGRESS_INTERVAL_MS = 50
+BUSY_WAIT_S = 0.05  # a cancel waits at most this long for the worker's attention
+IDLE_WAIT_S = 0.25
+CLOSE_WAIT_MS = 30_000
+
+Command = Callable[["Scheduler"], object]
+MakeExecutor = Callable[["Project"], "Executor"]
+
+
+def process_executor(project: Project) -> Executor:
+    """The engine in a child process, warming up."""
+    from engine.executors.process import ProcessExecutor
+
+    executor = ProcessExecutor(project.store.root)
+    executor.start()
+    return executor
+
+
+class Bridge(QObject):
+    """The window's side of the engine. Lives in the window's thread; all its signals come from there.
+
+    Parameters
+    ----------
+    project
+        Opened by the caller, closed by the caller after :meth:`close`.
+    make_executor
+        Called in the worker thread.
+    """
+
+    job_added = Signal(str)
+    job_changed = Signal(str)
+    progressed = Signal(str, float, float, str)
+    previewed = Signal(str, object)
+    result_added = Signal(int, str)
+    warned = Signal(str, str)
+    failed = Signal(str, object)
+    cancelled = Signal(str)
+    finished = Signal(str, dict)
+    engine_ready = Signal(dict)
+    engine_died = Signal(str)
+    logged = Signal(str, str)
+    paused_changed = Signal(bool)
+    refused = Signal(object)
+    """An :class:`EngineError` of the queue itself, not of one job (a full disk, a damaged database)."""
+
+    def __init__(
+        self,
+        project: Project,
+        make_executor: MakeExecutor = process_executor,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._project = project
+        self._outbox = _Outbox()
+        self._worker = _Worker(project, make_executor, self._outbox)
+        self._worker.rang.connect(self._drain, Qt.ConnectionType.QueuedConnection)
+        self._throttle = QTimer(self, interval=PROGRESS_INTERVAL_MS)
+        self._throttle.timeout.connect(self._flush_throttled)
+        self._preview_interval = PROGRESS_INTERVAL_MS / 1000
+        self._previewed_at = float("-inf")
+        self._paused = False
+        self._engine: dict[str, Any] = {}
+        self._running: str | None = None
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """What the engine said of itself when it became ready; empty while it starts."""
+        return dict(self._engine)
+
+    @property
+    def paused(self) -> bool:
+        """Whether queued jobs wait."""
+        return self._paused
+
+    @property
+    def running(self) -> str | None:
+        """The job that started and has not ended."""
+        return self._running
+
+    def set_preview_rate(self, hertz: float) -> None:
+        """Show at most this many previews a second; progress stays at 20."""
+        self._preview_interval = 1 / max(hertz, 0.1)
+
+    def start(self) -> None:
+        """Start the worker and, in it, the engine."""
+        self._worker.start()
+
+    def submit(self, spec: JobSpec) -> str:
+        """Add a job to the project, durable when this returns, and let the engine know.
+
+        Raises
+        ------
+        EngineError
+            The project could not be written; nothing was added.
+        """
+        job = self._project.add_job(spec)
+        self.job_added.emit(job)
+        self._worker.poke()
+        return job
+
+    def submit_many(self, specs: Sequence[JobSpec]) -> list[str]:
+        """Add several jobs in one transaction."""
+        jobs = self._project.add_jobs(specs)
+        for job in jobs:
+            self.job_added.emit(job)
+        self._worker.poke()
+        return jobs
+
+    def cancel(self, job: str) -> None:
+        """Cancel a queued job at once, a running one at its next check."""
+        self._on_job(job, lambda scheduler: scheduler.cancel(job))
+
+    def requeue(self, job: str) -> None:
+        """Put an interrupted job back into the queue."""
+        self._on_job(job, lambda scheduler: scheduler.requeue(job))
+
+    def discard(self, job: str) -> None:
+        """Give up a queued or interrupted job; its finished results stay."""
+        self._on_job(job, lambda scheduler: scheduler.discard(job))
+
+    def move(self, job: str, before: str | None) -> None:
+        """Run a queued job before another one, or last."""
+        self._on_job(job, lambda _scheduler: self._project.move_job(job, before))
+
+    def pause(self) -> None:
+        """Start no further job; the running one goes on."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        """Go on with the queue."""
+        self._set_paused(False)
+
+    def close(self) -> None:
+        """End the worker and the engine and wait for both. May be called twice."""
+        self._throttle.stop()
+        self._worker.stop()
+        if self._worker.isRunning() and not self._worker.wait(CLOSE_WAIT_MS):
+            # Destroying a running QThread aborts the process, which would be worse than a leak.
+            log.critical("the engine's worker did not end within %d s", CLOSE_WAIT_MS // 1000)
+            _ABANDONED.append(self._worker)
+        self._drain()
+
+    def _set_paused(self, paused: bool) -> None:
+        if paused == self._paused:
+            return
+        self._paused = paused
+        self._worker.post(lambda s: s.pause() if paused else s.resume())
+        self.paused_changed.emit(paused)
+
+    def _on_job(self, job: str, command: Command) -> None:
+        self._worker.post(command, job)
+
+    # --- out of the outbox ------------------------------------------------------------------------
+
+    @Slot()
+    def _drain(self) -> None:
+        for item in self._outbox.take():
+            try:
+                self._deliver(item)
+            except Exception:
+                log.exception("an event could not be shown: %r", item)
+        if self._outbox.has_throttled() and not self._throttle.isActive():
+            self._flush_throttled()
+            self._throttle.start()
+
+    @Slot()
+    def _flush_throttled(self) -> None:
+        progress, previews = self._outbox.take_throttled(self._previews_due())
+        for event in progress:
+            self.progressed.emit(event.job, event.done, event.total, event.stage)
+        for preview in previews:
+            self._previewed_at = time.monotonic()
+            self.previewed.emit(preview.job, preview.image)
+        if not progress and not self._outbox.has_throttled():
+            self._throttle.stop()
+
+    def _previews_due(self) -> bool:
+        return time.monotonic() - self._previewed_at >= self._preview_interval
+
+    def _deliver(self, item: Any) -> None:
+        match item:
+            case _Changed(job):
+                self.job_changed.emit(job)
+            case _Stored(result, job):
+                self.result_added.emit(result, job)
+            case Started(job):
+                self._running = job
+                self.job_changed.emit(job)
+            case Warned(job, message):
+                self.warned.emit(job, message)
+            case Logged(_, level, text):
+                self.logged.emit(level, text)
+            case Finished(job, metrics):
+                self._end(job)
+                self.finished.emit(job, dict(metrics))
+            case Failed(job, error):
+                self._end(job)
+                self.failed.emit(job, error)
+            case Cancelled(job):
+                self._end(job)
+                self.cancelled.emit(job)
+            case EngineReady(info):
+                self._engine = dict(info)
+                self.engine_ready.emit(dict(info))
+            case EngineDied(reason):
+                self._engine = {}
+                self.engine_died.emit(reason)
+            case EngineError():
+                self.refused.emit(item)
+
+    def _end(self, job: str) -> None:
+        """What the job showed last comes before its end; then its new state."""
+        progress, previews = self._outbox.take_of(job)
+        if progress is not None:
+            self.progressed.emit(job, progress.done, progress.total, progress.stage)
+        if previews is not None:
+            self.previewed.emit(job, previews.image)
+        if self._running == job:
+            self._running = None
+        self.job_changed.emit(job)
+
+
+_ABANDONED: list[QThread] = []
+
+
+class _Changed:
+    __match_args__ = ("job",)
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+
+
+class _Stored:
+    __match_args__ = ("result", "job")
+
+    def __init__(self, result: int, job: str) -> None:
+        self.result, self.job = result, job
+
+
+class _Outbox:
+    """What the worker has to say. Ordered items are kept all, of progress and previews the newest."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ordered: deque[Any] = deque()
+        self._progress: dict[str, Progress] = {}
+        self._previews: dict[str, Preview] = {}
+        self._rung = False
+
+    def put(self, item: Any) -> bool:
+        """Add an item; returns whether the bridge has to be rung."""
+        with self._lock:
+            if isinstance(item, Progress):
+                self._progress[item.job] = item
+            elif isinstance(item, Preview):
+                self._previews[item.job] = item
+            else:
+                self._ordered.append(item)
+            ring, self._rung = not self._rung, True
+            return ring
+
+    def take(self) -> list[Any]:
+        with self._lock:
+            items = list(self._ordered)
+            self._ordered.clear()
+            self._rung = False
+            return items
+
+    def has_throttled(self) -> bool:
+        with self._lock:
+            return bool(self._progress or self._previews)
+
+    def take_throttled(self, with_previews: bool) -> tuple[list[Progress], list[Preview]]:
+        with self._lock:
+            progress = list(self._progress.values())
+            self._progress.clear()
+            previews: list[Preview] = []
+            if with_previews:
+                previews = list(self._previews.values())
+                self._previews.clear()
+            return progress, previews
+
+    def take_of(self, job: str) -> tuple[Progress | None, Preview | None]:
+        with self._lock:
+            return self._progress.pop(job, None), self._previews.pop(job, None)
+
+
+class _Worker(QThread):
+    """Runs the scheduler. Commands go in through a queue, events out through the outbox."""
+
+    rang = Signal()
+
+    def __init__(self, project: Project, make_executor: MakeExecutor, outbox: _Outbox) -> None:
+        super().__init__()
+        self.setObjectName("engine bridge")
+        self._project = project
+        self._make_executor = make_executor
+        self._outbox = outbox
+        self._commands: queue.SimpleQueue[tuple[Command | None, str]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+
+    def post(self, command: Command, job: str = "") -> None:
+        """Run a command in the worker; afterwards ``job``, when given, is reported as changed."""
+        self._commands.put((command, job))
+
+    def poke(self) -> None:
+        """There may be something new in the queue."""
+        self._commands.put((None, ""))
+
+    def stop(self) -> None:
+        """Leave the loop soon."""
+        self._stopping.set()
+        self.poke()
+
+    def run(self) -> None:
+        """The thread: open, loop, close; never lets an exception out."""
+        try:
+            from engine.scheduler import Scheduler
+
+            executor = self._make_executor(self._project)
+        except Exception as error:
+            log.exception("the engine could not be started")
+            self._send(EngineDied(f"The engine could not be started: {error}"))
+            return
+        try:
+            scheduler = Scheduler(self._project, executor, self._listen)
+            try:
+                self._loop(scheduler)
+            finally:
+                scheduler.close()
+        except Exception:
+            log.exception("the engine's worker failed")
+            self._send(EngineDied("The worker between window and engine failed; see the log."))
+        finally:
+            executor.close()
+
+    def _loop(self, scheduler: Scheduler) -> None:
+        busy = True
+        while not self._stopping.is_set():
+            self._run_commands(scheduler, 0.0 if busy else IDLE_WAIT_S)
+            if self._stopping.is_set():
+                return
+            busy = self._guarded(lambda: self._step(scheduler))
+
+    def _step(self, scheduler: Scheduler) -> bool:
+        happened = scheduler.step(BUSY_WAIT_S if scheduler.running is not None else 0.0)
+        return happened or scheduler.running is not None
+
+    def _run_commands(self, scheduler: Scheduler, wait: float) -> None:
+        """Run what is waiting; if nothing is, wait a little for the first."""
+        while not self._stopping.is_set():
+            try:
+                command, job = self._commands.get(timeout=wait) if wait else self._commands.get_nowait()
+            except queue.Empty:
+                return
+            wait = 0.0
+            if command is not None:
+                self._guarded(lambda command=command: command(scheduler))
+                if job:
+                    self._send(_Changed(job))
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """An error of the queue is told and the loop goes on, slower, so that it cannot flood."""
+        try:
+            return call()
+        except EngineError as error:
+            log.warning("the queue refused: %s", error)
+            self._send(error)
+        except Exception as error:
+            log.exception("the queue failed")
+            self._send(
+                EngineError(
+                    ErrorCode.INTERNAL,
+                    "The queue met an unexpected error; jobs and results already stored are safe.",
+                    "The log has the details. Try again; if it happens again, restart Triptych.",
+                    f"{type(error).__name__}: {error}",
+                )
+            )
+        return False
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, Output):
+            for result in self._project.results(limit=16):
+                if result.job == event.job and result.name == event.name:
+                    self._send(_Stored(result.id, event.job))
+                    break
+            return
+        self._send(event)
+
+    def _send(self, item: Any) -> None:
+        if self._outbox.put(item):
+            self.rang.emit()
