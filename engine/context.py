@@ -67,6 +67,8 @@ class RunContext:
         self._store = store
         self._provenance = dict(provenance or {})
         self._warnings: list[str] = []
+        self._saved: dict[str, ArtifactRef] = {}
+        self._kept: dict[str, ArtifactRef] = {}
         self._fraction = 0.0
         self._previewed = float("-inf")
         self._started = time.monotonic()
@@ -105,13 +107,27 @@ class RunContext:
     ) -> ArtifactRef:
         """Store a result durably and announce it.
 
-        Its manifest holds the spec, the provenance, the warnings so far and ``details``. Raises
-        ``invalid_input`` when the disk is full or read-only; what was saved before stays.
+        Its manifest holds the spec, the provenance, the warnings so far and ``details``. A name
+        that was saved before an out-of-memory retry keeps its first file and is not announced
+        again. Raises ``invalid_input`` when the disk is full or read-only; what was saved before
+        stays.
         """
+        if name in self._kept:
+            return self._kept[name]
         manifest = self.manifest(name, details)
         artifact = self._store.put(data, media_type, manifest)
+        self._saved[name] = artifact
         self._emit(Output(self.job, name, artifact, manifest))
         return artifact
+
+    def is_kept(self, name: str) -> bool:
+        """Whether ``name`` was saved before a retry, so that making it again would be wasted."""
+        return name in self._kept
+
+    def begin_retry(self) -> None:
+        """Start the next attempt of the out-of-memory ladder; the runner calls it."""
+        self.attempt += 1
+        self._kept.update(self._saved)
 
     def manifest(self, name: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Everything needed to make the result ``name`` again, JSON-ready."""
