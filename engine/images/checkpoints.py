@@ -1,4 +1,4 @@
-"""DiT checkpoints people already have: recognised by their keys, mapped to :class:`~engine.images.dit.DiT`."""
+"""DiT checkpoints people already have: recognised by their keys and mapped to our :class:`DiT`."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ _WHOLE = {
 
 
 def _official_names(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
-    """diffusers' names to the original's; embedders stored per block must agree between blocks."""
+    """Names of diffusers to the original's; embedders stored per block must agree between blocks."""
     side = config.input_size // config.patch_size
     state = {"pos_embed": position_table(config.hidden_size, side)}
     rest = dict(tensors)

@@ -45,7 +45,7 @@ def guide(
 
 @dataclass(frozen=True)
 class Posterior:
-    """Gaussian over x_{t-1}: ``mean``, ``variance``, ``log_variance`` ``(B, C, ...)`` and the x_0 behind it."""
+    """Gaussian over x_{t-1}, each part ``(B, C, ...)``; ``clean`` is the x_0 behind it."""
 
     mean: Tensor
     variance: Tensor

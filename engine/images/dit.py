@@ -110,8 +110,28 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
+class ConditionLinear(nn.Linear):
+    """Linear layer for per-image vectors ``(B, D)`` whose rounding does not depend on ``B``.
+
+    CPU libraries multiply fewer than a handful of rows by another route, which rounds differently;
+    padded with zeros, a picture is bit-equal alone and among others.
+    """
+
+    MIN_ROWS = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = len(x)
+        if rows < self.MIN_ROWS:
+            return super().forward(F.pad(x, (0, 0, 0, self.MIN_ROWS - rows)))[:rows]
+        return super().forward(x)
+
+
 class PatchEmbed(nn.Module):
-    """Cuts ``(B, C, S, S)`` into patches and maps each to ``D`` channels: ``(B, N, D)``, row-major."""
+    """Cuts ``(B, C, S, S)`` into patches and maps each to ``D`` channels: ``(B, N, D)``, row-major.
+
+    The weights are a convolution's, as in the original; it is computed as a matrix product, which
+    rounds the same for every batch size.
+    """
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -119,7 +139,9 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(config.in_channels, config.hidden_size, size, stride=size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x).flatten(2).transpose(1, 2)
+        size = self.proj.stride[0]
+        patches = F.unfold(x, size, stride=size).transpose(1, 2)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class TimestepEmbedder(nn.Module):
@@ -129,7 +151,9 @@ class TimestepEmbedder(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.denominator = config.freq_denominator
-        self.mlp = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(
+            ConditionLinear(2 * FREQUENCIES, width), nn.SiLU(), ConditionLinear(width, width)
+        )
 
     def forward(self, timesteps: Tensor) -> Tensor:
         code = time_code(timesteps, self.denominator)
@@ -205,7 +229,7 @@ class DiTBlock(nn.Module):
         self.attn = Attention(config)
         self.norm2 = nn.LayerNorm(width, eps=config.norm2_eps, elementwise_affine=False)
         self.mlp = Mlp(config)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ConditionLinear(width, 6 * width))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         parts = self.adaLN_modulation(condition).chunk(6, dim=1)
@@ -222,7 +246,7 @@ class FinalLayer(nn.Module):
         width = config.hidden_size
         self.norm_final = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.linear = nn.Linear(width, config.patch_size**2 * config.out_channels)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ConditionLinear(width, 2 * width))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         shift, scale = self.adaLN_modulation(condition).chunk(2, dim=1)

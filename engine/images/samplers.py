@@ -100,7 +100,7 @@ def _once_a_step(steps: int) -> int:
 
 
 def _times(x: Tensor, timestep: float) -> Tensor:
-    return torch.full((len(x),), timestep, dtype=torch.float32, device=x.device)
+    return torch.full((len(x),), timestep, dtype=x.dtype, device=x.device)
 
 
 def predicted_clean(x: Tensor, eps: Tensor, alpha_bar: float) -> Tensor:

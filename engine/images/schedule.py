@@ -48,6 +48,16 @@ class NoiseSchedule:
     def __len__(self) -> int:
         return len(self.alpha_bar)
 
+    def alpha_bar_at(self, timesteps: Float64Array) -> Float64Array:
+        """Cumulative alphas at (fractional) training steps ``(T,)``.
+
+        Between two tabulated steps the logarithm of the noise-to-signal ratio is linear.
+        """
+        table = np.log(noise_to_signal(self.alpha_bar))
+        level = np.exp(np.interp(timesteps, np.arange(len(table), dtype=np.float64), table))
+        alpha_bar: Float64Array = 1 / (1 + level**2)
+        return alpha_bar
+
 
 def make_schedule(
     name: ScheduleName = "linear",
@@ -67,6 +77,8 @@ def make_schedule(
         generator is trained on (its times are continuous; this is their table).
     beta_start, beta_end
         Replace the ends of the two linear families (dimensionless).
+    train_steps
+        Length of the table.
 
     Raises
     ------
@@ -94,7 +106,7 @@ def make_schedule(
 
 
 def cosine_v_alpha(at: Float64Array) -> Float64Array:
-    """Signal amplitude alpha(u) = cos(pi/2 (0.998 u + 0.001)) for u in [0, 1]; sigma = sqrt(1 - alpha^2)."""
+    """Signal amplitude cos(pi/2 (0.998 u + 0.001)) for u in [0, 1]; the noise's is the sine."""
     return np.cos(np.pi / 2 * (0.998 * at + 0.001))
 
 
@@ -133,6 +145,12 @@ def make_grid(
 
     Parameters
     ----------
+    schedule
+        The model's noise levels.
+    steps
+        T, how many to visit.
+    offset
+        Shift of ``leading``, in training steps.
     spacing
         ``spaced``: round(i (N - 1) / (T - 1)), both ends included (DiT).
         ``leading``: offset + i (N div T) (Stable Diffusion, with offset 1).

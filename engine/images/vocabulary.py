@@ -17,7 +17,7 @@ from typing import Any
 
 WORD = re.compile(r"[a-z0-9]+")
 STOP_WORDS = frozenset(
-    "a an the of and or with in on at to is are my your his her its some this that for".split()
+    ("a", "an", "the", "of", "and", "or", "with", "in", "on", "at", "to", "is", "are", "my", "for")
 )
 
 
@@ -41,6 +41,14 @@ class Prompt:
     label: int | None
     mapped: tuple[tuple[str, str], ...] = ()
     unknown: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the prompt was understood, one sentence each."""
+        notes = [f"'{written}' is taken as '{used}'." for written, used in self.mapped]
+        for word, near in self.unknown:
+            known = f" Nearest known words: {', '.join(near)}." if near else ""
+            notes.append(f"'{word}' is not in this model's words and has no effect.{known}")
+        return tuple(notes)
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,10 @@ def test_ten_deterministic_steps_match_the_original(golden: Path) -> None:
     conditional, null = io["cfg_y"][:2], torch.full((2,), model.null_label)
 
     def guided(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        # The original keeps each half's own fourth channel, so the halves part ways.
+        # The original evaluates both halves at the first half's states; each half keeps its own
+        # fourth channel, so the halves part ways all the same.
         half = len(x) // 2
-        eps = model(x, t, torch.cat([conditional, null]))[:, :4]
+        eps = model(torch.cat([x[:half]] * 2), t, torch.cat([conditional, null]))[:, :4]
         cond, uncond = eps.split(half)
         joint = guide(cond[:, :3], uncond[:, :3], config["cfg_scale"])
         return torch.cat([torch.cat([joint, cond[:, 3:]], 1), torch.cat([joint, uncond[:, 3:]], 1)])

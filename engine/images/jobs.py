@@ -1,0 +1,137 @@
+"""The jobs of the Images workspace."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.context import RunContext
+from engine.device import MODELS, memory_budget
+from engine.images.generators import (
+    Condition,
+    Generator,
+    images_that_fit,
+    initial_noise,
+    load_generator,
+    to_pixels,
+)
+from engine.images.metadata import write_png
+from engine.images.params import GenerateParams
+from engine.images.samplers import SAMPLERS
+from engine.images.schedule import make_grid
+from engine.job import MAX_SEED
+from engine.registry import JOBS, JobKind
+from engine.weights import find_model
+
+PREVIEW_SHARE = 0.15
+"""Largest part of a run's time that decoding previews may take."""
+
+
+class Previewer:
+    """Decodes the predicted clean pictures, but no more often than its share of the time allows."""
+
+    def __init__(self, generator: Generator, ctx: RunContext, every: int) -> None:
+        self._generator, self._ctx, self._every = generator, ctx, every
+        self._spent = 0.0
+
+    def __call__(self, done: int, clean: Tensor) -> None:
+        if not self._every or done % self._every or not self._ctx.wants_preview():
+            return
+        if self._spent > PREVIEW_SHARE * self._ctx.seconds:
+            return
+        started = time.monotonic()
+        self._ctx.preview(to_pixels(self._generator.decode(clean)))
+        self._spent += time.monotonic() - started
+
+
+def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
+    """Generate ``count`` pictures; picture ``i`` has the seed ``spec.seed + i``.
+
+    Saves each as a PNG the moment its batch is done, with everything that made it inside. Returns
+    the metrics ``seconds``, ``seconds_sampling``, ``model_evaluations`` and ``weights_sha256``.
+    """
+    ctx.progress(0, 1, "Loading the model")
+    info = find_model(params.model)
+    generator = MODELS.get(
+        f"{info.sha256}@{ctx.device}",
+        lambda: load_generator(info, ctx.device),
+        lambda model: model.size_bytes,
+    )
+    condition = generator.condition(params.prompt, params.class_name)
+    for note in condition.notes:
+        ctx.warn(note)
+    sampler = SAMPLERS.get(params.sampler.name)
+    grid = make_grid(generator.schedule, params.steps, params.sampler.spacing)
+    denoiser = generator.denoiser(condition, params.guidance)
+    seeds = [(ctx.spec.seed + index) % (MAX_SEED + 1) for index in range(params.count)]
+    batch = _batch_size(params, generator, ctx)
+    total = params.steps * params.count
+    previewer = Previewer(generator, ctx, params.preview_every)
+    # Metal has no float64; everywhere else the states cost nothing beside the network.
+    dtype = torch.float32 if ctx.device.startswith("mps") else torch.float64
+
+    for start in range(0, params.count, batch):
+        chunk = seeds[start : start + batch]
+        noisy = sampler.needs_noise(params.sampler)
+        x_T, noise = initial_noise(chunk, generator.latent_shape, params.steps, noisy)
+
+        def on_step(done: int, steps: int, clean: Tensor, first: int = start) -> None:
+            finished = params.steps * first + done * min(batch, params.count - first)
+            ctx.progress(finished, total, f"Step {done} of {steps}")
+            if done < steps:
+                previewer(done, clean)
+
+        x_T = x_T.to(ctx.device, dtype)
+        x_0 = sampler.sample(denoiser, x_T, grid, noise.to(ctx.device), params.sampler, on_step)
+        for offset, pixels in enumerate(to_pixels(generator.decode(x_0))):
+            details = _details(params, generator, condition, chunk[offset], pixels.shape)
+            name = f"image-{start + offset + 1:04d}"
+            picture = write_png(pixels, ctx.manifest(name, details))
+            ctx.save(name, picture, "image/png", details)
+    return {
+        "seconds": round(ctx.seconds, 3),
+        "model_evaluations": denoiser.evaluations,
+        "device": ctx.device,
+        "weights_sha256": info.sha256,
+    }
+
+
+def _batch_size(params: GenerateParams, generator: Generator, ctx: RunContext) -> int:
+    """Pictures at once: as asked, as memory allows, halved after each out-of-memory attempt."""
+    wanted = min(params.batch, params.count)
+    fitting = images_that_fit(generator, memory_budget(ctx.device), wanted)
+    if fitting < wanted:
+        ctx.warn(
+            f"{wanted} pictures at once need about {wanted * generator.bytes_per_image >> 20} MiB, "
+            f"more than is free; {fitting} at a time are made instead. The pictures are the same."
+        )
+    return max(1, fitting >> ctx.attempt)
+
+
+def _details(
+    params: GenerateParams,
+    generator: Generator,
+    condition: Condition,
+    seed: int,
+    shape: tuple[int, ...],
+) -> dict[str, Any]:
+    return {
+        "kind": "image",
+        "prompt": params.prompt,
+        "class_name": condition.class_name,
+        "seed": seed,
+        "model": params.model,
+        "model_title": generator.info.title,
+        "weights_sha256": generator.info.sha256,
+        "sampler": params.sampler.name,
+        "steps": params.steps,
+        "guidance": params.guidance,
+        "width": shape[1],
+        "height": shape[0],
+    }
+
+
+JOBS.add("images.generate", JobKind(GenerateParams, generate, "Generate images"))
