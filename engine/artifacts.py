@@ -22,7 +22,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What :meth:`ArtifactStore.recover` found: a complete result and its manifest."""
+    """A complete result on disk: its bytes and its manifest."""
 
     artifact: ArtifactRef
     manifest: Mapping[str, Any]
@@ -81,8 +81,8 @@ class ArtifactStore:
         """Store bytes and manifest durably; return the reference.
 
         When this returns, the result survives a kill and a power cut; when it does not (killed,
-        raised), a later :meth:`recover` finds either the complete result or nothing. Equal bytes
-        are stored once; each ``manifest["job"]`` and ``manifest["name"]`` keeps its own manifest.
+        raised), :meth:`sweep` and :meth:`stored` find the complete result or nothing. Equal bytes are
+        stored once; each ``manifest["job"]`` and ``manifest["name"]`` keeps its own manifest.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class ArtifactStore:
             _make_folder(sidecar.parent)
             _make_folder(target.parent)
             # The manifest is complete before the bytes get their name: whoever finds named bytes
-            # and a partial manifest (see `recover`) has the whole result.
+            # and a partial manifest (see `sweep`) has the whole result.
             _write_synced(partial_sidecar, json.dumps(record).encode())
             if not self.verify(artifact):
                 _write_synced(partial_data, data)
@@ -169,39 +169,42 @@ class ArtifactStore:
         except OSError:
             return False
 
-    def recover(self, *, everything: bool = False) -> tuple[list[StoredResult], int]:
-        """Complete results whose manifest is not settled, oldest first, and partial files removed.
+    def sweep(self) -> int:
+        """Clear up after writers that were killed; return how many partial files were removed.
 
-        Call it only while no one else writes here; the project's lock sees to that. (An engine
-        process left behind by a killed window loses at most the result it is just writing.)
+        Call it only while no one writes here; the project's lock sees to that. (An engine process
+        that a killed window left behind loses at most the result it is just writing.)
 
-        Parameters
-        ----------
-        everything
-            Also return the settled results: the database is to be rebuilt.
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` when the folder cannot be written.
         """
-        incoming = self.root / INCOMING
         removed = 0
         try:
-            for partial in sorted(incoming.glob(f"*{PARTIAL_SUFFIX}")):
-                name, found, _ = partial.name.partition(SIDECAR_SUFFIX)
-                if found and self._read_sidecar(partial, quiet=True):
+            for partial in sorted((self.root / INCOMING).glob(f"*{PARTIAL_SUFFIX}")):
+                name, is_sidecar, _ = partial.name.partition(SIDECAR_SUFFIX)
+                if is_sidecar and self._read_sidecar(partial, quiet=True):
                     partial.replace(partial.with_name(name + SIDECAR_SUFFIX))
                 else:
                     partial.unlink()
                     removed += 1
         except OSError as error:
             raise storage_error(error, self.root, "Nothing was lost") from error
-        sidecars = list(incoming.glob(f"*{SIDECAR_SUFFIX}"))
-        if everything:
+        return removed
+
+    def stored(self, *, settled: bool = False) -> list[StoredResult]:
+        """Complete results that are not settled, or really all, oldest first."""
+        sidecars = list((self.root / INCOMING).glob(f"*{SIDECAR_SUFFIX}"))
+        if settled:
             sidecars += self.root.glob(f"[0-9a-f][0-9a-f]/*{SIDECAR_SUFFIX}")
         results = [result for path in sidecars if (result := self._read_sidecar(path))]
-        return sorted(results, key=lambda result: result.created), removed
+        return sorted(results, key=lambda result: result.created)
 
-    def settle(self, names: Iterator[str] | list[str]) -> None:
+    def settle(self, names: Iterable[str]) -> None:
         """Move manifests (by :func:`sidecar_name`) that are durably in the database beside the bytes.
 
-        Mere tidying: one that cannot be moved is logged and found again by the next recovery.
+        Mere tidying: one that cannot be moved is found again when the project is opened next.
         """
         for name in names:
             try:

@@ -1,12 +1,13 @@
-"""The project's database: its tables, their versions, and what its failures mean."""
+"""The project's database: its tables, their versions, its connection, and what its failures mean."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.artifacts import storage_error
 from engine.errors import EngineError, ErrorCode, bad_file, invalid_input
@@ -65,6 +66,52 @@ MIGRATIONS: list[Sequence[str]] = [
 _TABLES = ("jobs", "results", "manifests", "settings")
 
 
+class Database:
+    """The open database: one connection, one thread at a time.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` as :func:`check_header`; ``invalid_input`` when it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.guard = threading.RLock()
+        self._connection: sqlite3.Connection | None = _connect(path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._connection is None
+
+    def close(self) -> None:
+        """Close it; more than once is harmless."""
+        with self.guard:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        with self.guard, database_errors(self.path):
+            return self._open_connection().execute(query, tuple(values)).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything done within, or nothing of it."""
+        with self.guard, database_errors(self.path):
+            connection = self._open_connection()
+            with _transaction(connection):
+                yield connection
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            message = f"The project {self.path.parent} is closed; nothing was changed."
+            raise invalid_input(message, "Open it again.")
+        return self._connection
+
+
 def check_header(path: Path) -> None:
     """Look at the file without opening it as a database, which could change it.
 
@@ -82,7 +129,7 @@ def check_header(path: Path) -> None:
             "Check the file's permissions and the disk.",
         ) from error
     if len(header) < _HEADER_SIZE or not header.startswith(_SQLITE_MAGIC):
-        raise damaged(path, "the file's beginning is not that of a database")
+        raise _damaged(path, "the file's beginning is not that of a database")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise bad_file(
             f"{path} is a database of another program. It was not changed.",
@@ -98,18 +145,12 @@ def create_database(path: Path) -> None:
         partial.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            migrate(connection)
+            _migrate(connection)
         partial.replace(path)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open, check and, where an older Triptych wrote it, migrate the database.
-
-    Raises
-    ------
-    EngineError
-        ``bad_file`` as :func:`check_header`; ``invalid_input`` when it cannot be written.
-    """
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open, check and, where an older Triptych wrote it, migrate."""
     check_header(path)
     with database_errors(path), contextlib.ExitStack() as on_error:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
@@ -119,24 +160,29 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
+        _migrate(connection)
         for table in _TABLES:
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
         on_error.pop_all()
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to the newest schema, all or nothing."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == len(MIGRATIONS):
-        return
+    if version < len(MIGRATIONS):
+        with _transaction(connection):
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -155,11 +201,11 @@ def database_errors(path: Path) -> Iterator[None]:
         raise storage_error(error, path, "Nothing was changed") from error
 
 
-def damaged(path: Path, detail: str) -> EngineError:
+def _damaged(path: Path, detail: str) -> EngineError:
     """The database cannot be trusted any more."""
     return bad_file(
         f"The project's database {path} is damaged. It was not changed; the results are still in "
-        f"the folder '{os.path.join(path.parent.name, 'artifacts')}'.",  # noqa: PTH118 - shown only
+        f"the folder 'artifacts' beside it.",
         f"Restore {path.name} from a backup. Without one, move it out of the project's folder and "
         "make a new project in that folder: results and their settings come back, the queue, stars "
         "and ratings do not.",
@@ -180,7 +226,7 @@ def _translate(error: sqlite3.Error, path: Path) -> EngineError:
     detail = f"{type(error).__name__}: {error}"
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # without the extended part
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in str(error):
-        return damaged(path, detail)
+        return _damaged(path, detail)
     if code == sqlite3.SQLITE_FULL:
         reason, hint = "the disk is full", "Free some space, then try again."
     elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
