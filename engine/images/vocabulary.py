@@ -89,10 +89,11 @@ class Vocabulary:
             for keyword in extra:
                 if keyword not in uses:
                     together.setdefault(keyword, Counter()).update(caption.split())
-        # A keyword stands for the caption word it goes with most often, relative to how common
-        # that word is; "dog" must not come to mean "face".
+        # A keyword stands for the caption word it goes with most reliably: relative to how common
+        # that word is ("smile" must not come to mean "face"), and with a doubt of two uses
+        # ("puppy" goes with "prints" once, always; with "dog" four times of five).
         known = {
-            keyword: max(counts, key=lambda word: (counts[word] / uses[word], counts[word], word))
+            keyword: max(counts, key=lambda word: (counts[word] / (uses[word] + 2), word))
             for keyword, counts in sorted(together.items())
         }
         return cls(tuple(words), tuple(class_names), tuple(distinct.items()), known)
@@ -100,6 +101,10 @@ class Vocabulary:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {word: row for row, word in enumerate(self.words)}
+
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        return dict(self.captions)
 
     @cached_property
     def _label_votes(self) -> dict[str, Counter[int]]:
@@ -116,14 +121,15 @@ class Vocabulary:
         known words occur in most, else none.
         """
         written = list(dict.fromkeys(WORD.findall(text.lower())))
+        if " ".join(written) not in self._labels:
+            written = [word for word in written if word not in STOP_WORDS]
         used: list[str] = []
         mapped: list[tuple[str, str]] = []
         unknown: list[tuple[str, tuple[str, ...]]] = []
         for word in written:
             meaning = self._meaning(word)
             if meaning is None:
-                if word not in STOP_WORDS:
-                    unknown.append((word, self.nearest(word)))
+                unknown.append((word, self.nearest(word)))
                 continue
             if meaning != word:
                 mapped.append((word, meaning))
@@ -144,7 +150,7 @@ class Vocabulary:
         return None
 
     def _guess_label(self, words: Sequence[str]) -> int | None:
-        exact = dict(self.captions).get(" ".join(words))
+        exact = self._labels.get(" ".join(words))
         if exact is not None:
             return exact
         total: Counter[int] = Counter()
