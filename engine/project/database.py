@@ -143,6 +143,11 @@ def create_database(path: Path) -> None:
     partial = path.with_name(f"{path.name}.partial")
     with database_errors(path):
         partial.unlink(missing_ok=True)
+        # What a lost database left behind must not be taken for the log of the new one.
+        for suffix in ("-wal", "-shm"):
+            leftover = path.with_name(path.name + suffix)
+            if leftover.exists():
+                leftover.replace(path.with_name(f"{leftover.name}.old"))
         with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             _migrate(connection)
@@ -205,7 +210,7 @@ def _damaged(path: Path, detail: str) -> EngineError:
     """The database cannot be trusted any more."""
     return bad_file(
         f"The project's database {path} is damaged. It was not changed; the results are still in "
-        f"the folder 'artifacts' beside it.",
+        "the folder 'artifacts' beside it.",
         f"Restore {path.name} from a backup. Without one, move it out of the project's folder and "
         "make a new project in that folder: results and their settings come back, the queue, stars "
         "and ratings do not.",

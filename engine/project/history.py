@@ -29,7 +29,7 @@ _RECORD_RESULT = (
     f"VALUES ({', '.join(f':{name}' for name in _RESULT_VALUES)}) "
     "ON CONFLICT (job, name) DO UPDATE SET "
     f"{', '.join(f'{name} = excluded.{name}' for name in _RESULT_VALUES[2:])} "
-    "WHERE excluded.sha256 != results.sha256 AND excluded.created >= results.created "
+    "WHERE excluded.sha256 != results.sha256 AND (:live OR excluded.created >= results.created) "
     "RETURNING id"
 )
 
@@ -63,7 +63,7 @@ class ResultFilter:
     Attributes
     ----------
     text
-        Words that must all occur in prompt, model or seed, in any case.
+        Words that must all occur in prompt, class, model or seed, in any case.
     model, kind
         Exactly this one.
     starred
@@ -93,7 +93,7 @@ class ResultFilter:
             if (value := getattr(self, column)) is not None:
                 conditions.append(f"{column} = ?")
                 values.append(value)
-        for word in self.text.casefold().split():
+        for word in _text(self.text).casefold().split():
             conditions.append("instr(search, ?) > 0")
             values.append(word)
         return " AND ".join(conditions) or "1", values
@@ -117,7 +117,7 @@ class History:
         id and stars of the old one. Recording the same one twice changes nothing.
         """
         with self._database.transaction() as connection:
-            _insert(connection, job, name, artifact, manifest, time.time())
+            _insert(connection, job, name, artifact, manifest, time.time(), live=True)
             query = f"SELECT {_COLUMNS} FROM results WHERE job = ? AND name = ?"
             row = connection.execute(query, [job, name]).fetchone()
         self._unsettled.add(sidecar_name(artifact, manifest))
@@ -167,9 +167,8 @@ class History:
     def count_results(self, filter: ResultFilter = ALL_RESULTS) -> int:
         """How many results pass the filter."""
         condition, values = filter.to_sql()
-        count: int = self._database.rows(f"SELECT count(*) FROM results WHERE {condition}", values)[0][
-            0
-        ]
+        query = f"SELECT count(*) FROM results WHERE {condition}"
+        count: int = self._database.rows(query, values)[0][0]
         return count
 
     def set_starred(self, results: Iterable[int], starred: bool) -> None:
@@ -194,10 +193,13 @@ class History:
             for stored in found:
                 names.add(sidecar_name(stored.artifact, stored.manifest))
                 job, name = stored.manifest.get("job"), stored.manifest.get("name")
-                if job and name:  # stored for another purpose, if it has none
-                    adopted += _insert(
-                        connection, job, name, stored.artifact, stored.manifest, stored.created
-                    )
+                if not (isinstance(job, str) and job and isinstance(name, str) and name):
+                    continue  # stored for another purpose than as a result
+                result = _insert(
+                    connection, job, name, stored.artifact, stored.manifest, stored.created, live=False
+                )
+                if result is not None:
+                    adopted.append(result)
         self._unsettled |= names
         return adopted
 
@@ -216,16 +218,22 @@ def _insert(
     artifact: ArtifactRef,
     manifest: Mapping[str, Any],
     created: float,
-) -> list[int]:
-    """Insert or replace a result; its id, or nothing when this or a newer one is there already."""
-    values = {"job": job, "name": name, "created": created}
+    *,
+    live: bool,
+) -> int | None:
+    """Insert or replace a result; its id, or None when it is there already.
+
+    One that is not ``live`` but was found on disk does not replace a newer one.
+    """
+    values = {"job": job, "name": name, "created": created, "live": live}
     values |= artifact.to_json() | _summary(manifest)
-    ids = [row[0] for row in connection.execute(_RECORD_RESULT, values).fetchall()]
-    text = json.dumps(dict(manifest))
-    connection.executemany(
-        "INSERT OR REPLACE INTO manifests VALUES (?, ?)", [(id_, text) for id_ in ids]
-    )
-    return ids
+    rows = connection.execute(_RECORD_RESULT, values).fetchall()
+    if not rows:
+        return None
+    result: int = rows[0][0]
+    text = json.dumps(dict(manifest), default=str)
+    connection.execute("INSERT OR REPLACE INTO manifests VALUES (?, ?)", [result, text])
+    return result
 
 
 def _record(row: tuple[Any, ...]) -> ResultRecord:
@@ -251,25 +259,35 @@ def _record(row: tuple[Any, ...]) -> ResultRecord:
 
 
 def _summary(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest's values that lists show and filters search, as columns of ``results``."""
-    spec = manifest.get("spec") or {}
-    params = spec.get("params") or {}
-    values: dict[str, Any] = {
-        "kind": str(spec.get("kind", "")),
-        "seed": _integer(manifest.get("seed", spec.get("seed"))),
-        "prompt": str(manifest.get("prompt", params.get("prompt", "")) or ""),
-        "model": str(manifest.get("model", params.get("model", "")) or ""),
-        "width": _integer(manifest.get("width")),
-        "height": _integer(manifest.get("height")),
+    """The manifest's values that lists show and filters search, as columns of ``results``.
+
+    A manifest may come from any program: what is not of the expected type is left out.
+    """
+    spec = _mapping(manifest.get("spec"))
+    made = {**spec, **_mapping(spec.get("params")), **manifest}
+    seed = _integer(made.get("seed"))
+    prompt, model = _text(made.get("prompt")), _text(made.get("model"))
+    searched = (prompt, model, _text(made.get("class_name")), "" if seed is None else str(seed))
+    return {
+        "kind": _text(spec.get("kind")),
+        "seed": seed,
+        "prompt": prompt,
+        "model": model,
+        "width": _integer(made.get("width")),
+        "height": _integer(made.get("height")),
+        # Folded here, not by SQLite, which knows upper and lower case of ASCII only.
+        "search": "\n".join(searched).casefold(),
     }
-    # Folded here, not by SQLite, which knows upper and lower case of ASCII only.
-    searched = (values["prompt"], values["model"], values["seed"])
-    values["search"] = "\n".join("" if value is None else str(value) for value in searched).casefold()
-    return values
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    """Text that a column can hold: half of a surrogate pair it cannot."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _integer(value: Any) -> int | None:
-    """A whole number that fits a column, or None: a manifest may come from any program."""
-    if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return int(value)
-    return None
+    return int(value) if isinstance(value, int) and -(2**63) <= value < 2**63 else None

@@ -199,5 +199,5 @@ class Project(JobQueue, History):
         with self._database.guard:
             if self._unsettled:
                 self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-                self.store.settle(self._unsettled)
-                self._unsettled.clear()
+                names, self._unsettled = self._unsettled, set()
+                self.store.settle(names)

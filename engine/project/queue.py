@@ -58,9 +58,18 @@ class JobQueue:
         return self.add_jobs([spec])[0]
 
     def add_jobs(self, specs: Iterable[JobSpec]) -> list[str]:
-        """Put jobs at the end of the queue, all or none; return their ids."""
+        """Put jobs at the end of the queue, all or none; return their ids.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` when parameters are not JSON values.
+        """
         now = time.time()
-        texts = [json.dumps(spec.to_json()) for spec in specs]
+        try:
+            texts = [json.dumps(spec.to_json()) for spec in specs]
+        except (TypeError, ValueError) as error:
+            raise invalid_input(f"A job has parameters that cannot be kept: {error}.") from error
         ids = [uuid.uuid4().hex for _ in texts]
         with self._database.transaction() as connection:
             first = _end_of_queue(connection)
@@ -90,11 +99,11 @@ class JobQueue:
         self, states: Collection[JobState] | None = None, limit: int | None = None, offset: int = 0
     ) -> list[JobRecord]:
         """Jobs in these states (None: all), in the order of the queue."""
-        wanted = [JobState(state).value for state in (JobState if states is None else states)]
+        wanted = [] if states is None else [JobState(state).value for state in states]
+        condition = "1" if states is None else f"state IN ({', '.join('?' * len(wanted))})"
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
-            "ORDER BY position LIMIT ? OFFSET ?",
-            [json.dumps(wanted), -1 if limit is None else limit, offset],
+            f"SELECT {_COLUMNS} FROM jobs WHERE {condition} ORDER BY position LIMIT ? OFFSET ?",
+            [*wanted, -1 if limit is None else limit, offset],
         )
         return [_record(row) for row in rows]
 
@@ -184,7 +193,7 @@ class JobQueue:
                     "job": job,
                     "state": state.value,
                     "error": json.dumps(error.to_json()) if error else None,
-                    "metrics": json.dumps(dict(metrics or {})),
+                    "metrics": json.dumps(dict(metrics or {}), default=str),
                     "now": time.time(),
                     "ended": state.terminal,
                 },
