@@ -198,7 +198,9 @@ def evaluate(
     shown = sample(model, prompts, list(range(6)) * len(SHEET_PROMPTS), steps, guidance)
     save_sheet(shown, 12, folder / "prompts.png")
 
-    rebuilt = torch.cat([model.autoencoder.decode(model.autoencoder.encode(x)[0]) for x in held_out.split(8)])
+    rebuilt = torch.cat(
+        [model.autoencoder.decode(model.autoencoder.encode(x)[0]) for x in held_out.split(8)]
+    )
     between = nearest_distance(_small(train), _small(train), skip_self=True)
     recalled = nearest_distance(_small(typical), _small(train)) < between.quantile(0.01)
     features = {

@@ -173,7 +173,9 @@ class LatentGenerator:
         self.schedule = make_schedule(about["schedule"])
         self.prediction: str = about["prediction"]
         self.model = DiT(DiTConfig(**about["transformer"]))
-        load_strictly(self.model, read_safetensors(folder / "transformer.safetensors"), "The transformer")
+        load_strictly(
+            self.model, read_safetensors(folder / "transformer.safetensors"), "The transformer"
+        )
         self.autoencoder = Autoencoder(AutoencoderConfig.from_json(about["autoencoder"]))
         tensors = read_safetensors(folder / "autoencoder.safetensors")
         load_strictly(self.autoencoder, tensors, "The autoencoder")
@@ -257,7 +259,9 @@ class DiTCheckpointGenerator:
 def _require_class(name: str, known: Sequence[str]) -> None:
     if name not in known:
         listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-        raise invalid_input(f"This model has no class {name!r}; nothing was started.", f"Known: {listed}.")
+        raise invalid_input(
+            f"This model has no class {name!r}; nothing was started.", f"Known: {listed}."
+        )
 
 
 def _parameter_bytes(module: torch.nn.Module) -> int:

@@ -8,9 +8,10 @@ Two stages, each resumable from its folder (weights, moving average, optimiser, 
     Caption- and class-conditional DiT on those latents; v-prediction, cosine schedule (Salimans &
     Ho 2022), Muon for the matrices inside the blocks, AdamW for the rest.
 
-``export`` then writes what the application loads. Step sizes follow the share of the ``--minutes``
-already spent, so a run on a slower machine sees fewer pictures but anneals all the same; state is
-saved every five minutes and a run that is started again with the same folder goes on.
+The second stage keeps writing a ``snapshot`` folder that the application loads. Step sizes follow
+the share of the ``--minutes`` already spent, so a run on a slower machine sees fewer pictures but
+anneals all the same; state is saved every five minutes and a run that is started again with the
+same folder goes on.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ class LatentSet:
 def encode_all(
     data: Pictograms, model: Autoencoder, device: torch.device, views: int, seed: int = 0
 ) -> LatentSet:
-    """Encode the whole set; views 0 and 1 are the picture and its mirror, further ones moved a little."""
+    """Encode the whole set: view 0 is the picture, 1 its mirror, further ones are moved a little."""
     generator = torch.Generator().manual_seed(seed)
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     all_means, all_deviations = [], []
@@ -290,10 +291,10 @@ class CaptionSampler:
         self.null_label = len(vocabulary.class_names)
 
     def draw(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Words ``(B, M)`` and labels ``(B,)``: class dropped in 10 %, all words in 20 %, each in 10 %."""
+        """Words ``(B, M)``, labels ``(B,)``: class and all words dropped in 10 %, each word in 5 %."""
         words, labels = self.words[rows].clone(), self.labels[rows].clone()
-        words[torch.rand(words.shape, generator=generator) < 0.1] = -1
-        words[torch.rand(len(rows), generator=generator) < 0.2] = -1
+        words[torch.rand(words.shape, generator=generator) < 0.05] = -1
+        words[torch.rand(len(rows), generator=generator) < 0.1] = -1
         labels[torch.rand(len(rows), generator=generator) < 0.1] = self.null_label
         return words, labels
 
@@ -320,7 +321,7 @@ def train_transformer(
     device: torch.device,
     preset: str = "small",
     batch: int = 64,
-    views: int = 6,
+    views: int = 4,
 ) -> Run:
     """Second stage. Logs the training loss and the held-out loss of the averaged weights."""
     vocabulary = data.vocabulary()
@@ -342,7 +343,7 @@ def train_transformer(
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01)
     adam = torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
-    run = Run(folder, minutes, device, model, [muon, adam], decay=0.9993, hold=0.6, floor=0.02)
+    run = Run(folder, minutes, device, model, [muon, adam], decay=0.9985, hold=0.6, floor=0.02)
     captions = CaptionSampler(data, vocabulary)
     rows = torch.from_numpy(data.rows(held_out=False))
     chance = torch.from_numpy(data.weights)[rows]
