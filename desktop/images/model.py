@@ -1,0 +1,249 @@
+"""State of the Images page: its jobs, what they show, how long they take. No widgets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from desktop.images.specs import KIND, duration, evaluations
+from engine.errors import EngineError
+from engine.job import JobSpec, JobState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from desktop.bridge import Bridge
+    from engine.project import JobRecord, Project
+
+HISTORY_LENGTH = 200
+ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+
+
+@dataclass
+class PageJob:
+    """One job of this page, as far as the window knows it.
+
+    Attributes
+    ----------
+    fraction, stage
+        The last progress, 0..1, and what the engine was doing.
+    results
+        Ids of the finished pictures, in order.
+    previews
+        ``(B, H, W, 3)`` uint8 of the pictures being made, which follow the finished ones.
+    running_since
+        Clock of :func:`time.monotonic` when this window saw it start.
+    """
+
+    id: str
+    spec: JobSpec
+    state: JobState
+    created: float = 0.0
+    fraction: float = 0.0
+    stage: str = ""
+    results: list[int] = field(default_factory=list)
+    previews: NDArray[np.uint8] | None = None
+    warnings: list[str] = field(default_factory=list)
+    error: EngineError | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    running_since: float | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the job waits or runs."""
+        return self.state in ACTIVE
+
+    @property
+    def count(self) -> int:
+        """Pictures asked for."""
+        return int(self.spec.params.get("count", 1))
+
+    @property
+    def title(self) -> str:
+        """The prompt, or what stands for it."""
+        params = self.spec.params
+        return str(params.get("prompt") or params.get("class_name") or "No prompt")
+
+    def status(self, now: float | None = None) -> str:
+        """One line on how far it is."""
+        if self.state is JobState.RUNNING:
+            parts = [self.stage or "Starting"]
+            if self.count > 1:
+                parts.append(f"{len(self.results)} of {self.count} pictures")
+            left = self.seconds_left(time.monotonic() if now is None else now)
+            if left is not None:
+                parts.append(f"about {duration(left)} left")
+            return " · ".join(parts)
+        seconds = self.metrics.get("seconds")
+        took = f" in {duration(float(seconds))}" if seconds is not None else ""
+        return {
+            JobState.QUEUED: "Waiting in the queue",
+            JobState.CANCELLING: "Cancelling; finished pictures are kept",
+            JobState.CANCELLED: f"Cancelled after {len(self.results)} of {self.count}",
+            JobState.SUCCEEDED: f"Finished{took}",
+            JobState.FAILED: self.error.message if self.error else "Failed",
+            JobState.INTERRUPTED: "Interrupted when Triptych ended; Resume or Discard it in the queue",
+        }[self.state]
+
+    def seconds_left(self, now: float) -> float | None:
+        """Extrapolated from the progress; ``None`` until there is enough of it."""
+        if self.running_since is None or self.fraction < 0.03:
+            return None
+        return (now - self.running_since) * (1 - self.fraction) / self.fraction
+
+
+class ImagesModel(QObject):
+    """Follows the jobs of this page.
+
+    Signals
+    -------
+    jobs_changed
+        Jobs were added, or one changed its state.
+    job_updated(str)
+        Progress, preview, result, warning or state of one job.
+    """
+
+    jobs_changed = Signal()
+    job_updated = Signal(str)
+
+    def __init__(self, project: Project, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._project = project
+        self._bridge = bridge
+        self._jobs: dict[str, PageJob] = {}
+        self._seconds_per_evaluation: dict[str, float] = {}
+        bridge.job_added.connect(self._added)
+        bridge.job_changed.connect(self._changed)
+        bridge.progressed.connect(self._progressed)
+        bridge.previewed.connect(self._previewed)
+        bridge.result_added.connect(self._result_added)
+        bridge.warned.connect(self._warned)
+        bridge.failed.connect(lambda job, _error: self._changed(job))
+        bridge.cancelled.connect(self._changed)
+        bridge.finished.connect(lambda job, _metrics: self._changed(job))
+
+    # --- jobs -------------------------------------------------------------------------------------
+
+    def load_history(self) -> None:
+        """Take the project's last jobs of this page; called once, after the first paint."""
+        total = sum(self._project.counts().values())
+        for record in self._project.jobs(limit=HISTORY_LENGTH, offset=max(0, total - HISTORY_LENGTH)):
+            if record.spec.kind == KIND and record.id not in self._jobs:
+                self._jobs[record.id] = self._page_job(record)
+                self._learn_speed(self._jobs[record.id])
+        self.jobs_changed.emit()
+
+    @property
+    def jobs(self) -> Sequence[PageJob]:
+        """Newest first."""
+        return list(reversed(self._jobs.values()))
+
+    def job(self, job: str) -> PageJob | None:
+        """A job of this page by its id."""
+        return self._jobs.get(job)
+
+    @property
+    def running(self) -> PageJob | None:
+        """The job the engine works on, if it is one of this page."""
+        busy = (JobState.RUNNING, JobState.CANCELLING)
+        return next((job for job in self._jobs.values() if job.state in busy), None)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs of this page are queued."""
+        return sum(job.state is JobState.QUEUED for job in self._jobs.values())
+
+    def submit(self, spec: JobSpec) -> PageJob:
+        """Queue a job; the engine takes it as soon as it is free.
+
+        Raises
+        ------
+        EngineError
+            The project could not be written.
+        """
+        job = self._bridge.submit(spec)
+        self._added(job)
+        return self._jobs[job]
+
+    def cancel(self, job: str) -> None:
+        """Cancel a job; its finished pictures stay."""
+        self._bridge.cancel(job)
+
+    # --- estimates --------------------------------------------------------------------------------
+
+    def estimate(self, params: Mapping[str, Any]) -> float | None:
+        """Seconds a job will take, from the last one on the same model; ``None`` before the first."""
+        speed = self._seconds_per_evaluation.get(str(params.get("model")))
+        return None if speed is None else speed * evaluations(params)
+
+    def _learn_speed(self, job: PageJob) -> None:
+        seconds, count = job.metrics.get("seconds"), job.metrics.get("model_evaluations")
+        if job.state is JobState.SUCCEEDED and seconds and count:
+            self._seconds_per_evaluation[str(job.spec.params.get("model"))] = seconds / count
+
+    # --- what the bridge says ---------------------------------------------------------------------
+
+    def _page_job(self, record: JobRecord) -> PageJob:
+        return PageJob(
+            record.id,
+            record.spec,
+            record.state,
+            record.created,
+            error=record.error,
+            metrics=record.metrics,
+        )
+
+    def _added(self, job: str) -> None:
+        if job in self._jobs:
+            return
+        record = self._project.job(job)
+        if record.spec.kind == KIND:
+            self._jobs[job] = self._page_job(record)
+            self.jobs_changed.emit()
+
+    def _changed(self, job: str) -> None:
+        known = self._jobs.get(job)
+        if known is None:
+            return
+        record = self._project.job(job)
+        changed = record.state is not known.state
+        if record.state is JobState.RUNNING and changed:
+            known.running_since = time.monotonic()
+        known.state, known.error, known.metrics = record.state, record.error, record.metrics
+        if record.state.terminal:
+            known.previews = None
+            self._learn_speed(known)
+        self.job_updated.emit(job)
+        if changed:
+            self.jobs_changed.emit()
+
+    def _progressed(self, job: str, done: float, total: float, stage: str) -> None:
+        if (known := self._jobs.get(job)) is not None:
+            known.fraction = done / total if total > 0 else 0.0
+            known.stage = stage
+            self.job_updated.emit(job)
+
+    def _previewed(self, job: str, image: NDArray[np.uint8]) -> None:
+        known = self._jobs.get(job)
+        # A preview that was under way when the job ended must not cover the result.
+        if known is not None and known.active:
+            known.previews = image if image.ndim == 4 else image[None]
+            self.job_updated.emit(job)
+
+    def _result_added(self, result: int, job: str) -> None:
+        known = self._jobs.get(job)
+        if known is not None and result not in known.results:
+            known.results.append(result)
+            if known.previews is not None:
+                known.previews = known.previews[1:]
+            self.job_updated.emit(job)
+
+    def _warned(self, job: str, text: str) -> None:
+        if (known := self._jobs.get(job)) is not None and text not in known.warnings:
+            known.warnings.append(text)
+            self.job_updated.emit(job)
