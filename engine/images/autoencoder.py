@@ -50,7 +50,9 @@ class ResidualBlock(nn.Module):
             nn.SiLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
-        nn.init.zeros_(self.body[-1].weight)
+        # The last convolution starts at zero, so that the block starts as the identity.
+        *_, weight, _ = self.body.parameters()
+        nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)

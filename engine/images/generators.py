@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -240,7 +240,7 @@ class DiTCheckpointGenerator:
         self.class_names = tuple(str(index) for index in range(config.num_classes))
 
     def condition(self, prompt: str, class_name: str | None) -> Condition:
-        notes = ()
+        notes: tuple[str, ...] = ()
         if prompt.strip():
             notes = ("This model knows classes only; the prompt was not used.",)
         if class_name is None:
@@ -281,7 +281,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     return about
 
 
-GENERATORS = {"triptych-generator": LatentGenerator, "dit": DiTCheckpointGenerator}
+GENERATORS: dict[str, Callable[[ModelInfo, str], Generator]] = {
+    "triptych-generator": LatentGenerator,
+    "dit": DiTCheckpointGenerator,
+}
 """Loader of each model kind that :mod:`engine.weights` recognises."""
 
 
@@ -289,8 +292,7 @@ def load_generator(info: ModelInfo, device: str) -> Generator:
     """Load a model onto a device (``cpu``, ``cuda:0``, ...)."""
     if info.kind not in GENERATORS:
         raise invalid_input(f"{info.name} is a {info.kind}; it does not make pictures.")
-    generator: Generator = GENERATORS[info.kind](info, device)
-    return generator
+    return GENERATORS[info.kind](info, device)
 
 
 def initial_noise(

@@ -47,6 +47,22 @@ class Previewer:
         self._spent += time.monotonic() - started
 
 
+class _Reporter:
+    """Progress, cancel and preview of one batch within the whole job."""
+
+    def __init__(
+        self, ctx: RunContext, previewer: Previewer, before: int, total: int, batch: int
+    ) -> None:
+        self._ctx, self._previewer = ctx, previewer
+        self._before, self._total, self._batch = before, total, batch
+
+    def __call__(self, done: int, total: int, clean: Tensor) -> None:
+        finished = self._before + done * self._batch
+        self._ctx.progress(finished, self._total, f"Step {done} of {total}")
+        if done < total:
+            self._previewer(done, clean)
+
+
 def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
     """Generate ``count`` pictures; picture ``i`` has the seed ``spec.seed + i``.
 
@@ -68,7 +84,6 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     denoiser = generator.denoiser(condition, params.guidance)
     seeds = [(ctx.spec.seed + index) % (MAX_SEED + 1) for index in range(params.count)]
     batch = _batch_size(params, generator, ctx)
-    total = params.steps * params.count
     previewer = Previewer(generator, ctx, params.preview_every)
     # Metal has no float64; everywhere else the states cost nothing beside the network.
     dtype = torch.float32 if ctx.device.startswith("mps") else torch.float64
@@ -78,13 +93,10 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
         noisy = sampler.needs_noise(params.sampler)
         x_T, noise = initial_noise(chunk, generator.latent_shape, params.steps, noisy)
 
-        def on_step(done: int, steps: int, clean: Tensor, first: int = start) -> None:
-            finished = params.steps * first + done * min(batch, params.count - first)
-            ctx.progress(finished, total, f"Step {done} of {steps}")
-            if done < steps:
-                previewer(done, clean)
-
         x_T = x_T.to(ctx.device, dtype)
+        on_step = _Reporter(
+            ctx, previewer, params.steps * start, params.steps * params.count, len(chunk)
+        )
         x_0 = sampler.sample(denoiser, x_T, grid, noise.to(ctx.device), params.sampler, on_step)
         for offset, pixels in enumerate(to_pixels(generator.decode(x_0))):
             details = _details(params, generator, condition, chunk[offset], pixels.shape)

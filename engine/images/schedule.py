@@ -88,10 +88,12 @@ def make_schedule(
     if train_steps < 2:
         raise invalid_input(f"A noise schedule needs at least 2 training steps, not {train_steps}.")
     if name == "linear":
-        betas = np.linspace(beta_start or 1e-4, beta_end or 0.02, train_steps, dtype=np.float64)
+        betas: Float64Array = np.linspace(
+            beta_start or 1e-4, beta_end or 0.02, train_steps, dtype=np.float64
+        )
     elif name == "scaled_linear":
         ends = math.sqrt(beta_start or 0.00085), math.sqrt(beta_end or 0.012)
-        betas = np.linspace(*ends, train_steps, dtype=np.float64) ** 2
+        betas = np.square(np.linspace(*ends, train_steps, dtype=np.float64))
     elif name == "cosine":
         at = np.arange(train_steps + 1, dtype=np.float64) / train_steps
         level = np.cos((at + 0.008) / 1.008 * np.pi / 2) ** 2
@@ -102,7 +104,7 @@ def make_schedule(
     else:
         known = ", ".join(get_args(ScheduleName))
         raise invalid_input(f"There is no noise schedule called {name!r}.", f"Known: {known}.")
-    return NoiseSchedule(name, np.cumprod(1 - betas))
+    return NoiseSchedule(name, np.cumprod(1 - betas, dtype=np.float64))
 
 
 def cosine_v_alpha(at: Float64Array) -> Float64Array:

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ SAVE_EVERY_SECONDS = 300.0
 SHEET_EVERY_SECONDS = 600.0
 WARM_UP_STEPS = 100
 
-TRANSFORMER_PRESETS = {
+TRANSFORMER_PRESETS: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 256, "depth": 6, "num_heads": 4},
     "large": {"hidden_size": 384, "depth": 12, "num_heads": 6},
 }
