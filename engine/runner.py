@@ -194,7 +194,8 @@ def _kind(name: str, plugins: Sequence[str]) -> JobKind:
             ErrorCode.INTERNAL,
             f"The job {name!r} is not available, because a part of Triptych could not be loaded: "
             f"{', '.join(_broken_modules)}. Nothing was started.",
-            "`triptych doctor` says what is missing; installing Triptych again repairs it.",
+            f"{error.hint} Otherwise `triptych doctor` says what is missing; installing Triptych "
+            "again repairs it.",
             "\n".join((str(error), *_broken_modules.values())),
         ) from error
 

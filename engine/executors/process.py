@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.child import command, environment
 from engine.errors import EngineError, ErrorCode, invalid_input
 from engine.executors.event_queue import EventQueue
 from engine.executors.pipe import portable, read_frame, write_frame
@@ -256,11 +257,11 @@ class _Child:
         self.killed_for_cancel = False
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.executors.worker", *arguments],
+            command("engine.executors.worker", *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             # A group of its own: Ctrl-C in a terminal is for us, and a kill takes helpers along.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -327,20 +328,6 @@ class _Child:
             while (command := self._outbox.get()) is not None:
                 write_frame(stream, command)
                 stream.flush()
-
-
-def _environment() -> dict[str, str]:
-    """Environment of the child: the engine importable also from a checkout that is not installed."""
-    checkout = str(Path(__file__).resolve().parents[2])
-    paths = [checkout, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        # Two threads that spin for each other are slower than one on a busy machine.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _describe_exit(code: int) -> str:

@@ -137,6 +137,9 @@ def garbage(params: Params, inputs: dict[str, Any], ctx: RunContext) -> dict[str
 @kind("hungry")
 def hungry(params: Params, inputs: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
     """Runs out of memory, a little further every attempt; ``count`` is the attempt that fits."""
+    if params.text == "never":
+        ctx.save("before", b"before", "text/plain")
+        raise MemoryError
     for index in range(4):
         ctx.progress(index, 4)
         if index > ctx.attempt and ctx.attempt < params.count:

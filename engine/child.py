@@ -1,0 +1,26 @@
+"""How this program starts another of its own programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Command line that runs a module of the engine in this interpreter's environment."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Environment in which the engine is importable, also from a checkout that is not installed."""
+    checkout = str(Path(__file__).resolve().parents[1])
+    paths = [checkout, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        # Torch's threads that spin while they wait for each other are slow on a busy machine.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,200 @@
+"""Foreign checkpoints to safetensors, in a child process with limits.
+
+``python -m engine.weights_conversion IN OUT``
+
+The files that ``torch.save`` writes are pickles, and a pickle can ask to run code. Torch's
+weights-only reader refuses that, but it had holes before; so the file is opened only here, in a
+process of its own with limited memory and time, and only the converted copy is ever used. There is
+no way around it: a file that the weights-only reader refuses is not converted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import child
+from engine.errors import EngineError, bad_file, invalid_input
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+TIME_LIMIT = 900.0
+MEMORY_RESERVE = 2**30
+"""Bytes on top of four times the file: what reading and writing it may take."""
+
+_STATES = ("ema", "state_dict", "model")
+_WRAPPERS = ("module.", "_orig_mod.")
+
+
+def convert_checkpoint(source: Path, target: Path, *, timeout: float = TIME_LIMIT) -> None:
+    """Write the tensors of a ``.pt``, ``.pth``, ``.ckpt`` or ``.bin`` file as safetensors.
+
+    Of a training checkpoint it takes the moving average (``ema``) if there is one, else
+    ``state_dict`` or ``model``. Blocks until the child process is done.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when the file is damaged, holds no tensors, or wants to run code;
+        ``invalid_input`` when it needs too much time or memory. ``target`` does not exist then.
+    """
+    arguments = child.command("engine.weights_conversion", str(source), str(target))
+    try:
+        done = subprocess.run(
+            arguments,
+            env=child.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except subprocess.TimeoutExpired as error:
+        target.unlink(missing_ok=True)
+        raise invalid_input(
+            f"Converting {source.name} took longer than {timeout:.0f} seconds and was stopped; "
+            "nothing was added.",
+            "Close other programs and try again, or get the model as safetensors.",
+        ) from error
+    if done.returncode == 0:
+        return
+    target.unlink(missing_ok=True)
+    try:
+        raise EngineError.from_json(json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError):
+        raise bad_file(
+            f"Converting {source.name} failed (the child process ended with {done.returncode}); "
+            "nothing was added.",
+            "The file may be damaged: get it again, if possible as safetensors.",
+            done.stderr.decode("utf-8", "replace")[-4000:],
+        ) from None
+
+
+def strip_wrappers(keys: Iterable[str]) -> list[str]:
+    """Keys without the prefixes of data-parallel and compiled modules, in the same order."""
+    return [re.sub(rf"^(?:{'|'.join(map(re.escape, _WRAPPERS))})+", "", key) for key in keys]
+
+
+# --- in the child ---------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Convert one file; an error goes to standard output as JSON. The exit code."""
+    parser = argparse.ArgumentParser(prog="engine.weights_conversion")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args(arguments)
+    # Standard output is for the answer alone, whatever a library prints.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        _convert(options.source, options.target)
+    except EngineError as error:
+        os.write(answer, json.dumps(error.to_json()).encode())
+        return 1
+    return 0
+
+
+def _convert(source: Path, target: Path) -> None:
+    import pickle
+
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        allowed = 4 * source.stat().st_size + MEMORY_RESERVE
+        _limit_resources(allowed)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(source, map_location="cpu", weights_only=True)
+        tensors = _separate(_state_dict(content, source))
+        save_file(tensors, target, metadata={"converted_from": source.name})
+    except pickle.UnpicklingError as error:
+        raise _refused(source, str(error)) from error
+    except OSError as error:
+        raise invalid_input(
+            f"Converting {source.name} stopped: {error.strerror or error}. Nothing was added.",
+            "Check that the file can be read and that the disk has room for another copy.",
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise invalid_input(
+                f"Converting {source.name} wants more memory than such a file should need "
+                f"({allowed >> 20} MiB); it was stopped and nothing was added.",
+                "The file may be made to do harm. Get it from its maker, if possible as safetensors.",
+            ) from error
+        raise _damaged(source, str(error)) from error
+    except (EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(source, f"{type(error).__name__}: {error}") from error
+
+
+def _limit_resources(allowed: int) -> None:
+    """Let this process take only ``allowed`` more bytes of memory, and write no more to a file."""
+    if sys.platform != "linux":
+        return  # elsewhere there is no such limit, or the system does not enforce it
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    ceiling = pages * resource.getpagesize() + allowed
+    resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, allowed))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _state_dict(content: Any, source: Path) -> dict[str, Tensor]:
+    import torch
+
+    if isinstance(content, Mapping):
+        nested = [content[name] for name in _STATES if isinstance(content.get(name), Mapping)]
+        for state in (*nested, content):
+            tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+            if tensors:
+                return dict(zip(strip_wrappers(map(str, tensors)), tensors.values(), strict=True))
+    raise bad_file(
+        f"{source.name} holds no named tensors, so it is not a model; nothing was added.",
+        "Choose a file that has the weights (a state dict).",
+    )
+
+
+def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors that share no memory, as the format wants them."""
+    seen: set[int] = set()
+    separate = {}
+    for key, tensor in tensors.items():
+        whole = tensor.detach().contiguous()
+        address = whole.untyped_storage().data_ptr()
+        separate[key] = whole.clone() if address in seen else whole
+        seen.add(address)
+    return separate
+
+
+def _refused(source: Path, text: str) -> EngineError:
+    wanted = re.search(r"GLOBAL ([\w.]+)", text)
+    if wanted is None:
+        return _damaged(source, text)
+    return bad_file(
+        f"{source.name} wants to run code when it is opened ({wanted[1]}), which weights need not. "
+        "It was refused; nothing of it was run and nothing was added.",
+        "Get the weights as safetensors, or as a plain state dict, from a source you trust.",
+        text,
+    )
+
+
+def _damaged(source: Path, text: str) -> EngineError:
+    return bad_file(
+        f"{source.name} is damaged or not a PyTorch checkpoint; nothing was added.",
+        "Get the file again and compare its size or checksum.",
+        text,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
