@@ -127,10 +127,12 @@ class Scheduler:
         busy = self._dispatch()
         if not (self._unrecorded or self._unannounced):
             self._unrecorded.extend(self._executor.events(timeout))
-        self._record_all()
-        while self._unannounced:
+        while self._unrecorded or self._unannounced:
             busy = True
-            self._listener(self._unannounced.popleft())
+            if not self._unannounced:
+                self._record_next()
+            while self._unannounced:
+                self._listener(self._unannounced.popleft())
         return busy
 
     def close(self) -> None:
@@ -143,7 +145,8 @@ class Scheduler:
         self._closed = True
         try:
             self._unrecorded.extend(self._executor.events(0.0))
-            self._record_all()
+            while self._unrecorded:
+                self._record_next()
         except EngineError as error:
             log.warning("left for the next start to repair: %s", error)
         finally:
@@ -153,7 +156,8 @@ class Scheduler:
             # the job was just ready.
             last = self._executor.events(0.0)
             self._unrecorded.extend(event for event in last if isinstance(event, Output | Finished))
-            self._record_all()
+            while self._unrecorded:
+                self._record_next()
             self._leave_running()
         except EngineError as error:
             log.warning("left for the next start to repair: %s", error)
@@ -173,13 +177,12 @@ class Scheduler:
                 self._unrecorded.append(Failed(job.id, error))
             return True
 
-    def _record_all(self) -> None:
-        """Write everything that happened into the project; what cannot be written stays to do."""
-        while self._unrecorded:
-            event = self._unrecorded[0]
-            if self._record(event):
-                self._unannounced.append(event)
-            self._unrecorded.popleft()
+    def _record_next(self) -> None:
+        """Write what happened next into the project; if that fails, it stays to be done."""
+        event = self._unrecorded[0]
+        if self._record(event):
+            self._unannounced.append(event)
+        self._unrecorded.popleft()
 
     def _record(self, event: Event) -> bool:
         """Write what an event says into the project; whether it is news."""

@@ -118,10 +118,8 @@ class History:
         """
         with self._database.transaction() as connection:
             _insert(connection, job, name, artifact, manifest, time.time(), live=True)
-            query = f"SELECT {_COLUMNS} FROM results WHERE job = ? AND name = ?"
-            row = connection.execute(query, [job, name]).fetchone()
         self._unsettled.add(sidecar_name(artifact, manifest))
-        return _record(row)
+        return self.result_of(job, name)
 
     def result(self, result: int) -> ResultRecord:
         """The result with this id.
@@ -134,6 +132,20 @@ class History:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM results WHERE id = ?", [result])
         if not rows:
             raise invalid_input(f"The project has no result number {result}.")
+        return _record(rows[0])
+
+    def result_of(self, job: str, name: str) -> ResultRecord:
+        """The result that a job made under this name.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` when the project has no such result.
+        """
+        query = f"SELECT {_COLUMNS} FROM results WHERE job = ? AND name = ?"
+        rows = self._database.rows(query, [job, name])
+        if not rows:
+            raise invalid_input(f"The job {job!r} has made no result {name!r} in this project.")
         return _record(rows[0])
 
     def manifest(self, result: int) -> dict[str, Any]:
