@@ -50,7 +50,7 @@ STANDARD = (
     Definition("edit.redo", "Redo", "Ctrl+Shift+Z", "arrow-u-up-right"),
     Definition("palette.open", "Find an action", "Ctrl+K", "magnifying-glass"),
     Definition("help.keys", "Keys of this page", "F1", "keyboard"),
-    Definition("view.inspector", "Show or hide the inspector", "Ctrl+I", "sidebar"),
+    Definition("view.inspector", "Show or hide the inspector", "Ctrl+I", "columns"),
     Definition("view.messages", "Messages", "Ctrl+M", "bell"),
     Definition("view.log", "Log", "Ctrl+L", "terminal"),
     Definition("view.theme", "Switch between light and dark", "Ctrl+Shift+L", "circle-half"),

@@ -1,0 +1,294 @@
+"""Sets the application up, opens projects, and ends both in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QSocketNotifier, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
+
+from desktop.actions import Actions
+from desktop.evidence import Evidence, Hooks, default_folder, unexpected_ends
+from desktop.settings import Settings
+from desktop.shell.main_window import PAGES, MainWindow
+from desktop.shell.notifications import Notifications
+from desktop.theme import Mode, Theme
+
+if TYPE_CHECKING:
+    from desktop.opener import ProjectOpener
+    from desktop.services import Services
+    from engine.project import Project
+
+log = logging.getLogger("triptych.window")
+
+
+def default_project() -> Path:
+    """The project that is opened when none is named."""
+    return Path.home() / "Triptych" / "Default"
+
+
+class Application(QObject):
+    """Everything between ``main`` and the window.
+
+    Parameters
+    ----------
+    app
+        The QApplication.
+    project
+        Folder to open; None: the one of last time, or the default.
+    theme
+        Overrides the setting for this run.
+    page
+        Page to begin with; None: the one of last time.
+
+    Attributes
+    ----------
+    usable
+        A project is open and its page can be used.
+    refused
+        The project could not be opened; the window says why.
+    """
+
+    usable = Signal()
+    refused = Signal()
+
+    def __init__(
+        self,
+        app: QApplication,
+        project: Path | None = None,
+        theme: Mode | None = None,
+        page: str | None = None,
+    ) -> None:
+        super().__init__(app)
+        self._app = app
+        self._opener: ProjectOpener | None = None
+        self._closed = False
+        self.services: Services | None = None
+        self.evidence = Evidence(default_folder())
+        self.evidence.begin()
+        self.settings = Settings(parent=self)
+        if page is not None:
+            self.settings.set("page", page)
+        self.theme = Theme(theme or self.settings.get("theme"), self)
+        self.theme.apply(app)
+        self.actions = Actions(self.theme, self.settings, self)
+        self.notifications = Notifications(self)
+        self.hooks = Hooks(self.evidence, self._tell_failure)
+        self.hooks.install()
+        self.window = MainWindow(
+            self.settings, self.theme, self.actions, self.notifications, self.evidence.folder
+        )
+        self._folder = project or self._last_project()
+        self.window.start_page.say("Opening the project…", self._folder)
+        self.window.painted.connect(self._begin)
+        self.window.closing.connect(self.close)
+        self.settings.changed.connect(self._on_setting)
+        connect = self.actions.connect
+        connect("project.open", self._choose_project)
+        connect("project.reveal", self._reveal_project)
+        connect("job.cancel", self._escape)
+        connect("queue.pause", self._toggle_queue)
+
+    def show(self) -> None:
+        """Show the window; the rest begins when it is painted."""
+        self.window.show()
+
+    # --- start ------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        from desktop.shell.log_view import LogStore
+
+        self.window.log_store = LogStore(self)
+        self.window.log_store.start()
+        self._wake = _listen_to_signals(self, self.window.close)
+        self.open_project(self._folder)
+        QTimer.singleShot(0, self, self._report_unexpected_end)
+
+    def open_project(self, folder: Path) -> None:
+        """Open another project; the open one is closed first."""
+        if self._opener is not None:
+            return
+        self.close_project()
+        self._folder = folder
+        self.window.start_page.say("Opening the project…", folder)
+        from desktop.opener import ProjectOpener
+
+        self._opener = ProjectOpener(folder, self._preload(), self)
+        self._opener.finished.connect(self._on_opened)
+        self._opener.start()
+
+    def _preload(self) -> tuple[str, ...]:
+        known = PAGES.get(self.window.page)
+        return (known[0],) if known else ()
+
+    def _on_opened(self) -> None:
+        opener, self._opener = self._opener, None
+        if opener is None:
+            return
+        opener.wait()
+        opener.deleteLater()
+        if self._closed:
+            if opener.project is not None:
+                opener.project.close()
+            return
+        if opener.project is None:
+            assert opener.error is not None
+            log.warning("no project is open: %s", opener.error)
+            self.window.status.detach()
+            self.window.start_page.explain(
+                opener.error, lambda: self.open_project(opener.folder), self._choose_project
+            )
+            self.refused.emit()
+            return
+        self._use(opener.project)
+
+    def _use(self, project: Project) -> None:
+        from PySide6.QtGui import QUndoStack
+
+        from desktop.bridge import Bridge
+        from desktop.services import Services
+        from desktop.shell.job_events import JobEvents
+
+        bridge = Bridge(project, parent=self)
+        bridge.set_preview_rate(self.settings.get("preview_hz"))
+        bridge.logged.connect(_log_engine_line)
+        self.services = Services(
+            project,
+            bridge,
+            self.settings,
+            self.actions,
+            self.theme,
+            self.notifications,
+            QUndoStack(self),
+        )
+        self.settings.set("project_folder", str(project.folder))
+        self._jobs = JobEvents(self.services, self.window.banners, lambda: self.window.page, self)
+        # First the page, then the engine: its start takes the processor for seconds.
+        self.window.attach(self.services)
+        self._jobs.offer_interrupted()
+        bridge.start()
+        QTimer.singleShot(0, self, self.usable.emit)
+
+    # --- end --------------------------------------------------------------------------------------
+
+    def close_project(self) -> None:
+        """Close the open project, if any: window's pages, engine, database, in this order."""
+        services, self.services = self.services, None
+        if services is None:
+            return
+        self.window.detach()
+        services.bridge.close()
+        services.undo.clear()
+        services.undo.deleteLater()
+        services.bridge.deleteLater()
+        self._jobs.deleteLater()
+        services.project.close()
+
+    def close(self) -> None:
+        """End everything; the event loop ends after this. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._opener is not None:
+            self._opener.wait()
+            self._on_opened()
+        self.close_project()
+        self.settings.flush()
+        if self.window.log_store is not None:
+            self.window.log_store.stop()
+        self.hooks.remove()
+        self.evidence.end()
+        self._app.quit()
+
+    # --- what actions do --------------------------------------------------------------------------
+
+    def _escape(self) -> None:
+        if not self.window.close_floating() and self.services is not None:
+            self._jobs.cancel_running()
+
+    def _toggle_queue(self) -> None:
+        if self.services is not None:
+            bridge = self.services.bridge
+            (bridge.resume if bridge.paused else bridge.pause)()
+
+    def _choose_project(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self.window,
+            "Choose a project's folder, or an empty one for a new project",
+            str(self._folder),
+        )
+        if chosen:
+            self.open_project(Path(chosen))
+
+    def _reveal_project(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
+
+    def _on_setting(self, name: str) -> None:
+        if name == "theme":
+            self.theme.set_mode(self.settings.get("theme"))
+        elif name == "preview_hz" and self.services is not None:
+            self.services.bridge.set_preview_rate(self.settings.get("preview_hz"))
+
+    def _last_project(self) -> Path:
+        last = self.settings.get("project_folder")
+        return Path(last) if last and Path(last).is_dir() else default_project()
+
+    # --- evidence ---------------------------------------------------------------------------------
+
+    def _report_unexpected_end(self) -> None:
+        ends = unexpected_ends(self.evidence.folder)
+        if not ends:
+            return
+        last = ends[0]
+        copy = f"{last.log_file}\n\n{last.crash}"
+        self.notifications.post(
+            "warning",
+            f"Triptych ended unexpectedly last time. {last.reason}",
+            copy,
+            f"Results finished before are kept. Log: {last.log_file}",
+            [("Copy log path", lambda: QGuiApplication.clipboard().setText(str(last.log_file)))],
+        )
+
+    def _tell_failure(self, text: str, details: str) -> None:
+        self.notifications.post(
+            "error",
+            text,
+            details,
+            "Jobs and results are safe. If the window behaves oddly, restart Triptych; the details "
+            "help whoever repairs this.",
+        )
+
+
+def _log_engine_line(level: str, text: str) -> None:
+    logging.getLogger("triptych.engine").log(logging.getLevelNamesMapping().get(level, 20), "%s", text)
+
+
+def _listen_to_signals(parent: QObject, close: Callable[[], object]) -> QSocketNotifier | None:
+    """End in order on Ctrl-C in a terminal and when the session ends.
+
+    Python runs its signal handlers only when it runs at all; the interpreter writes a byte into the
+    socket, which wakes Qt's loop and thereby Python.
+    """
+    if sys.platform == "win32":
+        return None
+    receiver, sender = socket.socketpair()
+    for end in (receiver, sender):
+        end.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    notifier = QSocketNotifier(receiver.fileno(), QSocketNotifier.Type.Read, parent)
+    notifier.setProperty("sockets", (receiver, sender))  # alive as long as the notifier
+
+    def wake() -> None:
+        receiver.recv(64)
+
+    notifier.activated.connect(wake)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: close())
+    return notifier
