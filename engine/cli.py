@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
-from engine.errors import EngineError, ErrorCode, bad_file, invalid_input
+from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 
 if TYPE_CHECKING:
     from engine.headless import Outcome
@@ -52,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `triptych list jobs | head -1`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except KeyboardInterrupt:
+        return _tell_error(cancelled(), as_json)
+    except Exception as error:
+        mistake = EngineError(
+            ErrorCode.INTERNAL,
+            f"Triptych made a mistake ({type(error).__name__}: {error}). Finished results are kept.",
+            "Please report it with what follows.",
+            traceback.format_exc(),
+        )
+        return _tell_error(mistake, as_json)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -62,7 +73,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     )
     parser.set_defaults(run=_window)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    chosen = next((word for word in words if word in COMMANDS), None)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         sub.set_defaults(run=command.run)
@@ -318,6 +329,9 @@ def _configure_models(parser: argparse.ArgumentParser) -> None:
     adding = actions.add_parser("add", help="install a model from a file or folder")
     adding.add_argument("path", type=Path)
     adding.add_argument("--name", help="what to call it (the file's name)")
+    adding.add_argument(
+        "--num-heads", type=int, metavar="N", help="attention heads, where the file does not tell"
+    )
     verifying = actions.add_parser("verify", help="compare files with their checksums")
     verifying.add_argument("name", nargs="?", help="one model (all)")
     for action in (listing, adding, verifying):
@@ -328,14 +342,14 @@ def _models(options: argparse.Namespace) -> int:
     from engine import weights
 
     if options.action == "add":
-        chosen = [weights.add_model(options.path, options.name)]
+        chosen = [weights.add_model(options.path, options.name, num_heads=options.num_heads)]
     elif options.action == "verify":
         names = [options.name] if options.name else [item.name for item in weights.list_models()]
         chosen = [weights.verify_model(name) for name in names]
     else:
         chosen = weights.list_models()
     if options.json:
-        _write_json({"models": [{**vars(item), "path": str(item.path)} for item in chosen]})
+        _write_json({"models": [item.to_json() for item in chosen]})
         return OK
     for item in chosen:
         size = f"{item.size / (1 << 20):.1f} MiB"

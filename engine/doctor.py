@@ -57,7 +57,7 @@ def user_folder() -> Path:
     """Where Triptych keeps projects and models that were not put anywhere else."""
     from platformdirs import user_data_path
 
-    return user_data_path("triptych")
+    return user_data_path("triptych", appauthor=False)
 
 
 def diagnose(*, quick: bool = False) -> Iterator[Check]:
@@ -194,24 +194,16 @@ def _folder(folder: Path) -> Iterator[Check]:
 def _models(quick: bool) -> Iterator[Check]:
     from engine import weights
 
-    try:
-        models = weights.list_models()
-    except EngineError as error:
-        yield Check("models", State.PROBLEM, error.message, error.hint)
-        return
-    if not models:
-        hint = "The built-in model belongs to Triptych: install it again."
-        yield Check("models", State.PROBLEM, "no model is installed", hint)
-    for model in models:
-        name = f"model {model.name}"
+    names = dict.fromkeys((weights.BUILTIN, *(model.name for model in weights.list_models())))
+    for name in names:
         try:
-            if not quick:
-                weights.verify_model(model.name)
+            model = weights.find_model(name) if quick else weights.verify_model(name)
         except EngineError as error:
-            yield Check(name, State.PROBLEM, error.message, error.hint)
+            yield Check(f"model {name}", State.PROBLEM, error.message, error.hint)
         else:
             verified = "not verified now" if quick else "verified"
-            yield Check(name, State.OK, f"{model.title}, {_size(model.size)}, {verified}")
+            text = f"{model.title}, {_size(model.size)}, {verified}"
+            yield Check(f"model {name}", State.OK, text)
 
 
 def _window() -> Iterator[Check]:
