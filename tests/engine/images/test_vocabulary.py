@@ -16,7 +16,7 @@ LABELS = [1, 1, 2, 2, 0, 3]
 CLASSES = ["faces", "hearts and marks", "animals", "vehicles"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def vocabulary() -> Vocabulary:
     return Vocabulary.from_captions(CAPTIONS, KEYWORDS, LABELS, CLASSES)
 
