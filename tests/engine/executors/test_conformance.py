@@ -236,7 +236,7 @@ def test_out_of_memory_is_tried_again_with_less(
     outputs = watcher.of(job_id, Output)
     assert [output.name for output in outputs] == ["part-0", "part-1", "part-2", "part-3"]
     contents = [store.read(output.artifact) for output in outputs]
-    assert contents == [b"0 0", b"1 0", b"2 1", b"3 2"]  # each by the attempt that made it first
+    assert contents == [b"0 0", b"1 1", b"2 2", b"3 2"]  # each by the attempt that made it first
     assert not outputs[0].manifest["warnings"]
     assert outputs[3].manifest["warnings"]
 
