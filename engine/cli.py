@@ -289,12 +289,12 @@ def _configure_example(parser: argparse.ArgumentParser) -> None:
 
 
 def _example(options: argparse.Namespace) -> int:
-    from engine.doctor import RESOURCES, user_folder, window_obstacle
+    from engine.doctor import RESOURCES, projects_folder, window_obstacle
     from engine.headless import run_in_project
     from engine.progress import ProgressLine
     from engine.project import Project, ResultFilter
 
-    folder = options.project or user_folder() / "example"
+    folder = options.project or projects_folder() / "Example"
     with Project.open_or_create(folder) as project:
         done = project.results(ResultFilter(include_removed=True), 100, 0)
         files = [project.store.path(result.artifact) for result in done]

@@ -53,11 +53,9 @@ class Check:
         return asdict(self)
 
 
-def user_folder() -> Path:
-    """Where Triptych keeps projects and models that were not put anywhere else."""
-    from platformdirs import user_data_path
-
-    return user_data_path("triptych", appauthor=False)
+def projects_folder() -> Path:
+    """Where projects are that were not put anywhere else."""
+    return Path.home() / "Triptych"
 
 
 def diagnose(*, quick: bool = False) -> Iterator[Check]:
@@ -75,8 +73,7 @@ def diagnose(*, quick: bool = False) -> Iterator[Check]:
         yield _torch(quick)
     if "psutil" not in missing:
         yield _memory()
-    if "platformdirs" not in missing:
-        yield from _folder(user_folder())
+    yield from _folder(projects_folder())
     if not set(missing) & {"numpy", "platformdirs", "safetensors"}:
         yield from _models(quick)
     yield from _window()
@@ -181,11 +178,10 @@ def _folder(folder: Path) -> Iterator[Check]:
     hint = "" if enough else "Results are saved as they are made; free some space."
     yield Check("disk", State.OK if enough else State.WARNING, f"{_size(free)} free", hint)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        hint = "Allow writing there, or set XDG_DATA_HOME to another folder."
+        hint = f"Allow writing to {existing}, or keep projects elsewhere (--project DIR)."
         yield Check("projects", State.PROBLEM, f"{folder}: {error.strerror}", hint)
     else:
         yield Check("projects", State.OK, f"{folder} can be written")

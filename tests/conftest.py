@@ -21,13 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Point settings, data and caches of this process and its children to a temporary folder."""
+    """Point home, settings, data and caches of this process and its children to a temporary place."""
     home = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
         for kind in ("CONFIG", "DATA", "STATE", "CACHE"):
             folder = home / kind.lower()
             folder.mkdir()
             patch.setenv(f"XDG_{kind}_HOME", str(folder))
+        patch.setenv("HOME", str(home))
         yield
 
 
