@@ -124,6 +124,8 @@ class Scheduler:
             When the project cannot be written (disk full, say). Nothing is lost: a later step takes
             up where this one stopped. Wait a little before it.
         """
+        if self._closed:
+            return False
         busy = self._dispatch()
         if not (self._unrecorded or self._unannounced):
             self._unrecorded.extend(self._executor.events(timeout))
@@ -164,7 +166,7 @@ class Scheduler:
 
     def _dispatch(self) -> bool:
         with self._lock:
-            if self._running is not None or self._paused or self._closed:
+            if self._running is not None or self._paused:
                 return False
             job = self._project.next_queued()
             if job is None:
