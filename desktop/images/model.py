@@ -123,9 +123,9 @@ class ImagesModel(QObject):
         bridge.previewed.connect(self._previewed)
         bridge.result_added.connect(self._result_added)
         bridge.warned.connect(self._warned)
-        bridge.failed.connect(lambda job, _error: self._changed(job))
+        bridge.failed.connect(self._ended)
         bridge.cancelled.connect(self._changed)
-        bridge.finished.connect(lambda job, _metrics: self._changed(job))
+        bridge.finished.connect(self._ended)
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -221,6 +221,9 @@ class ImagesModel(QObject):
         self.job_updated.emit(job)
         if changed:
             self.jobs_changed.emit()
+
+    def _ended(self, job: str, _how: object) -> None:
+        self._changed(job)
 
     def _progressed(self, job: str, done: float, total: float, stage: str) -> None:
         if (known := self._jobs.get(job)) is not None:

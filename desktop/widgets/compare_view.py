@@ -170,7 +170,7 @@ class CompareView(PanZoomView):
         """See :class:`PanZoomView`."""
         return next(iter(self._viewports()), None)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(640, 480)
 
     # --- mouse and keys ---------------------------------------------------------------------------
@@ -182,13 +182,13 @@ class CompareView(PanZoomView):
             and abs(point.x() - self._divider()) <= GRAB_DISTANCE
         )
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self._near_divider(event.position()):
             self._wiping = True
             return
         super().mousePressEvent(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._wiping:
             viewport, image = self._viewports()[0]
             rect = self.transform.picture_rect(viewport, image.size()).intersected(viewport)
@@ -199,11 +199,11 @@ class CompareView(PanZoomView):
             near = self._near_divider(event.position())
             self.setCursor(Qt.CursorShape.SplitHCursor if near else Qt.CursorShape.ArrowCursor)
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._wiping = False
         super().mouseReleaseEvent(event)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         steps = {Qt.Key.Key_Left: -WIPE_KEY_STEP, Qt.Key.Key_Right: WIPE_KEY_STEP}
         shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
         if self._mode is CompareMode.WIPE and shift and event.key() in steps:
@@ -211,14 +211,14 @@ class CompareView(PanZoomView):
         else:
             super().keyPressEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent) -> None:
         if event.type() == QEvent.Type.PaletteChange:
             self.update()
         super().changeEvent(event)
 
     # --- painting ---------------------------------------------------------------------------------
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(event.rect(), self._ground or self.palette().color(QPalette.ColorRole.Window))
         for viewport, image in self._viewports():

@@ -110,7 +110,7 @@ class NumberBox(QAbstractSpinBox):
 
     limits: tuple[float, float] = (-math.inf, math.inf)
 
-    def stepBy(self, steps: int) -> None:  # noqa: N802
+    def stepBy(self, steps: int) -> None:
         number = self.number()
         if number is None:
             return
@@ -119,7 +119,7 @@ class NumberBox(QAbstractSpinBox):
         self.set_number(int(moved) if self._whole else round(moved, 10))
         self.selectAll()
 
-    def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:  # noqa: N802
+    def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
         number = self.number()
         flags = QAbstractSpinBox.StepEnabledFlag.StepNone
         if number is not None and number < self.limits[1]:
@@ -131,7 +131,7 @@ class NumberBox(QAbstractSpinBox):
     def validate(self, text: str, position: int) -> object:
         return QValidator.State.Acceptable, text, position
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent) -> None:
         # Scrolling the form must not change values on the way.
         if self.hasFocus():
             super().wheelEvent(event)
@@ -225,7 +225,7 @@ class QuietComboBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 
 

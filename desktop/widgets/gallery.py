@@ -67,7 +67,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         }
         self._broken = theme.icon("file-x", "muted")
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         return QSize(CELL, CELL)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
@@ -82,14 +82,14 @@ class ThumbnailDelegate(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         clip = QPainterPath()
         clip.addRoundedRect(frame, 5, 5)
-        pixmap = self._model.thumbnails.pixmap(record.artifact.sha256, self._model.path(record.id))
+        picture = self._model.thumbnails.image(record.artifact.sha256, self._model.path(record.id))
         painter.fillPath(clip, QColor(tokens.raised))
-        if pixmap is not None:
-            scale = max(PICTURE / pixmap.width(), PICTURE / pixmap.height())
-            target = QRectF(0, 0, pixmap.width() * scale, pixmap.height() * scale)
+        if picture is not None:
+            scale = max(PICTURE / picture.width(), PICTURE / picture.height())
+            target = QRectF(0, 0, picture.width() * scale, picture.height() * scale)
             target.moveCenter(frame.center())
             painter.setClipPath(clip)
-            painter.drawPixmap(target, pixmap, QRectF(pixmap.rect()))
+            painter.drawImage(target, picture)
             painter.setClipping(False)
         elif self._model.thumbnails.is_broken(record.artifact.sha256):
             box = QRect(0, 0, 28, 28)

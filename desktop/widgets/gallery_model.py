@@ -22,7 +22,7 @@ from PySide6.QtCore import (
     QUrl,
 )
 
-from desktop.widgets.thumbnails import ThumbnailCache
+from desktop.widgets.picture_cache import PictureCache
 from engine.errors import EngineError
 from engine.job import ArtifactRef
 from engine.project import ResultFilter, ResultRecord
@@ -81,7 +81,7 @@ class GalleryModel(QAbstractListModel):
         self._rows: dict[int, int] = {}
         self._records: OrderedDict[int, ResultRecord] = OrderedDict()
         self._drag_folder: QTemporaryDir | None = None
-        self.thumbnails = ThumbnailCache(THUMBNAIL_EDGE, parent=self)
+        self.thumbnails = PictureCache(THUMBNAIL_EDGE, parent=self)
         self.thumbnails.ready.connect(self._thumbnail_ready)
         self._sync_timer = QTimer(self, singleShot=True, interval=SYNC_DELAY_MS)
         self._sync_timer.timeout.connect(self.sync)
@@ -165,7 +165,7 @@ class GalleryModel(QAbstractListModel):
 
     # --- Qt model ---------------------------------------------------------------------------------
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self._ids)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -209,13 +209,13 @@ class GalleryModel(QAbstractListModel):
 
     # --- dragging out -----------------------------------------------------------------------------
 
-    def supportedDragActions(self) -> Qt.DropAction:  # noqa: N802
+    def supportedDragActions(self) -> Qt.DropAction:
         return Qt.DropAction.CopyAction
 
-    def mimeTypes(self) -> list[str]:  # noqa: N802
+    def mimeTypes(self) -> list[str]:
         return ["text/uri-list"]
 
-    def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:  # noqa: N802
+    def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:
         """Copies with readable names: another program never gets the store's own files."""
         self._drag_folder = QTemporaryDir()
         folder = Path(self._drag_folder.path())

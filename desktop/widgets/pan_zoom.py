@@ -181,7 +181,7 @@ class PanZoomView(QWidget):
 
     # --- Qt events --------------------------------------------------------------------------------
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent) -> None:
         target = self.target_at(event.position())
         notches = event.angleDelta().y() / WHEEL_NOTCH
         if target is None or notches == 0:
@@ -193,12 +193,12 @@ class PanZoomView(QWidget):
         self._transformed()
         event.accept()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
             self._drag_from = event.position()
         super().mousePressEvent(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._drag_from is not None:
             target = self.target_at(self._drag_from) or self.main_target()
             if target is not None and self.transform.scale is not None:
@@ -209,18 +209,18 @@ class PanZoomView(QWidget):
             self._drag_from = event.position()
         self.pixel_changed.emit(self.pixel_text(event.position()))
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._drag_from = None
         self.unsetCursor()
         super().mouseReleaseEvent(event)
 
-    def leaveEvent(self, event: object) -> None:  # noqa: N802
+    def leaveEvent(self, event: object) -> None:
         self.pixel_changed.emit("")
 
-    def resizeEvent(self, event: object) -> None:  # noqa: N802
+    def resizeEvent(self, event: object) -> None:
         self.zoom_changed.emit(self.current_zoom())
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         pans = {
             Qt.Key.Key_Left: QPointF(KEY_PAN_PIXELS, 0),
             Qt.Key.Key_Right: QPointF(-KEY_PAN_PIXELS, 0),

@@ -71,26 +71,26 @@ class StripView(QListView):
             min(self._count(), first * self.columns), min(self._count(), (last + 1) * self.columns)
         )
 
-    def visualRect(self, index: Index) -> QRect:  # noqa: N802
+    def visualRect(self, index: Index) -> QRect:
         return self._cell_rect(index.row()) if index.isValid() else QRect()
 
-    def indexAt(self, point: QPoint) -> QModelIndex:  # noqa: N802
+    def indexAt(self, point: QPoint) -> QModelIndex:
         column = (point.x() - MARGIN) // self._cell
         if not 0 <= column < self.columns:
             return QModelIndex()
         row = (point.y() + self.verticalOffset()) // self._cell * self.columns + column
         return self.model().index(row, 0) if 0 <= row < self._count() else QModelIndex()
 
-    def horizontalOffset(self) -> int:  # noqa: N802
+    def horizontalOffset(self) -> int:
         return 0
 
-    def verticalOffset(self) -> int:  # noqa: N802
+    def verticalOffset(self) -> int:
         return self.verticalScrollBar().value()
 
-    def isIndexHidden(self, index: Index) -> bool:  # noqa: N802
+    def isIndexHidden(self, index: Index) -> bool:
         return False
 
-    def scrollTo(  # noqa: N802
+    def scrollTo(
         self,
         index: Index,
         hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
@@ -102,11 +102,11 @@ class StripView(QListView):
         elif rect.bottom() >= height:
             bar.setValue(bar.value() + rect.bottom() - height + 1)
 
-    def doItemsLayout(self) -> None:  # noqa: N802
+    def doItemsLayout(self) -> None:
         self.updateGeometries()
         self.viewport().update()
 
-    def updateGeometries(self) -> None:  # noqa: N802
+    def updateGeometries(self) -> None:
         lines = math.ceil(self._count() / self.columns)
         height = self.viewport().height()
         bar = self.verticalScrollBar()
@@ -114,16 +114,16 @@ class StripView(QListView):
         bar.setSingleStep(self._cell // 3)
         bar.setRange(0, max(0, lines * self._cell - height))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.updateGeometries()
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(6 * self._cell, self._cell)
 
     # --- selection and keys -----------------------------------------------------------------------
 
-    def moveCursor(  # noqa: N802
+    def moveCursor(
         self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
     ) -> QModelIndex:
         last = self._count() - 1
@@ -148,7 +148,7 @@ class StripView(QListView):
         }[action]
         return self.model().index(min(last, max(0, moved)), 0)
 
-    def setSelection(  # noqa: N802
+    def setSelection(
         self, rect: QRect, command: QItemSelectionModel.SelectionFlag
     ) -> None:
         area = rect.normalized()
@@ -175,12 +175,12 @@ class StripView(QListView):
         line = max(0, (point.y() + self.verticalOffset()) // self._cell)
         return min(self._count() - 1, line * self.columns + column)
 
-    def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:  # noqa: N802
+    def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
         return QRegion(self.viewport().rect())
 
     # --- painting and dragging --------------------------------------------------------------------
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
         option = QStyleOptionViewItem()
         self.initViewItemOption(option)
@@ -204,7 +204,7 @@ class StripView(QListView):
             self.itemDelegate().paint(painter, option, index)
         painter.end()
 
-    def startDrag(self, actions: Qt.DropAction) -> None:  # noqa: N802
+    def startDrag(self, actions: Qt.DropAction) -> None:
         indexes = self.selectedIndexes()
         data = self.model().mimeData(indexes) if indexes else None
         if data is None or not data.urls():

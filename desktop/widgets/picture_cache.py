@@ -1,4 +1,4 @@
-"""Small pictures of files, loaded beside the window's thread and kept within a byte budget."""
+"""Pictures of files, loaded beside the window's thread and kept within a byte budget."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QImage, QImageReader, QPixmap
+from PySide6.QtGui import QImage, QImageReader
 
 WORKERS = 2
 MAX_WAITING = 512
 COLLECT_INTERVAL_MS = 15
 
 
-def load_thumbnail(path: Path, edge: int) -> QImage:
+def load_picture(path: Path, edge: int | None = None) -> QImage:
     """A picture scaled to fit a square of ``edge`` pixels, never enlarged; null when unreadable."""
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
     size = reader.size()
-    if size.isValid() and max(size.width(), size.height()) > edge:
+    if edge is not None and size.isValid() and max(size.width(), size.height()) > edge:
         reader.setScaledSize(size.scaled(QSize(edge, edge), Qt.AspectRatioMode.KeepAspectRatio))
-    return reader.read()
+    # The format that paints fastest, so that the window's thread converts nothing.
+    return reader.read().convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
 
 
 class _Loader:
@@ -32,12 +33,12 @@ class _Loader:
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="thumbnails")
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, tuple[Path, int]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[Path, int | None]] = OrderedDict()
         self.done: deque[tuple[str, QImage]] = deque()
 
-    def request(self, key: str, path: Path, edge: int) -> list[str]:
+    def request(self, key: str, path: Path, edge: int | None) -> list[str]:
         """Queue a load; returns the keys given up because too many were waiting."""
         dropped = []
         with self._lock:
@@ -52,7 +53,7 @@ class _Loader:
             if not self._waiting:
                 return
             key, (path, edge) = self._waiting.popitem()
-        self.done.append((key, load_thumbnail(path, edge)))
+        self.done.append((key, load_picture(path, edge)))
 
     def close(self) -> None:
         """Drop what waits and end the workers."""
@@ -61,30 +62,30 @@ class _Loader:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-class ThumbnailCache(QObject):
-    """Thumbnails by key.
+class PictureCache(QObject):
+    """Pictures by key.
 
     Parameters
     ----------
     edge
-        Longest side, in device pixels.
+        Longest side in pixels; larger pictures are reduced. ``None`` keeps them as they are.
     budget
         Bytes of pixels kept; the least recently painted go first.
 
     Signals
     -------
     ready(str)
-        The thumbnail of this key can be painted now.
+        The picture of this key can be painted now, or is known to be unreadable.
     """
 
     ready = Signal(str)
 
-    def __init__(self, edge: int, budget: int = 64 << 20, parent: QObject | None = None) -> None:
+    def __init__(self, edge: int | None, budget: int = 64 << 20, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._edge = edge
         self._budget = budget
         self._bytes = 0
-        self._kept: OrderedDict[str, QPixmap] = OrderedDict()
+        self._kept: OrderedDict[str, QImage] = OrderedDict()
         self._broken: set[str] = set()
         self._wanted: set[str] = set()
         self._loader = _Loader()
@@ -93,8 +94,8 @@ class ThumbnailCache(QObject):
         # Not a bound method: the object is half gone when this runs.
         self.destroyed.connect(self._loader.close)
 
-    def pixmap(self, key: str, path: Path) -> QPixmap | None:
-        """The thumbnail if it is there; otherwise it is loaded and ``ready`` follows."""
+    def image(self, key: str, path: Path) -> QImage | None:
+        """The picture if it is there; otherwise it is loaded and ``ready`` follows."""
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
@@ -121,18 +122,14 @@ class ThumbnailCache(QObject):
             if image.isNull():
                 self._broken.add(key)
             else:
-                self._keep(key, QPixmap.fromImage(image))
+                self._keep(key, image)
             self.ready.emit(key)
         if not self._wanted:
             self._timer.stop()
 
-    def _keep(self, key: str, pixmap: QPixmap) -> None:
-        self._kept[key] = pixmap
-        self._bytes += _size(pixmap)
+    def _keep(self, key: str, image: QImage) -> None:
+        self._kept[key] = image
+        self._bytes += image.sizeInBytes()
         while self._bytes > self._budget and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._bytes -= _size(oldest)
-
-
-def _size(pixmap: QPixmap) -> int:
-    return pixmap.width() * pixmap.height() * 4
+            self._bytes -= oldest.sizeInBytes()

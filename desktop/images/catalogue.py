@@ -1,0 +1,100 @@
+"""What can be chosen on the page: installed models with their words and classes, and the parameters.
+
+Reading it takes some hundred milliseconds (pydantic, a megabyte of captions, hashes of models), so
+it happens on a thread while the window is already there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from desktop.images.specs import params_schema, with_seed
+from engine.errors import EngineError, ErrorCode
+from engine.images.vocabulary import Vocabulary
+
+log = logging.getLogger("triptych.images")
+
+DESCRIPTION = "generator.json"
+GENERATOR_KINDS = ("triptych-generator", "dit")
+CLASSES_OF_OFFICIAL_DIT = 1000
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """An installed model, as far as the page needs to know it.
+
+    Attributes
+    ----------
+    vocabulary
+        What it understands; ``None`` for a model that knows classes only.
+    class_names
+        Its classes.
+    """
+
+    name: str
+    title: str
+    vocabulary: Vocabulary | None = None
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything the controls are made from. ``problems`` are told to the user."""
+
+    schema: Mapping[str, Any]
+    models: tuple[ModelEntry, ...] = ()
+    problems: tuple[EngineError, ...] = field(default=())
+
+    def model(self, name: str) -> ModelEntry | None:
+        """An installed model by its name."""
+        return next((entry for entry in self.models if entry.name == name), None)
+
+
+def read_catalogue() -> Catalogue:
+    """Read everything; called on a thread. A model that cannot be read becomes a problem."""
+    from engine.weights import list_models
+
+    entries: list[ModelEntry] = []
+    problems: list[EngineError] = []
+    try:
+        found = [info for info in list_models() if info.kind in GENERATOR_KINDS]
+    except EngineError as error:
+        found, problems = [], [error]
+    for info in found:
+        try:
+            entries.append(read_model(info.name, info.title, Path(info.path)))
+        except EngineError as error:
+            log.warning("the model %s is left out: %s", info.name, error)
+            problems.append(error)
+    return Catalogue(with_seed(params_schema()), tuple(entries), tuple(problems))
+
+
+def read_model(name: str, title: str, path: Path) -> ModelEntry:
+    """A model's words and classes, from the description beside its weights.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when the description is damaged.
+    """
+    if not path.is_dir():
+        classes = tuple(str(index) for index in range(CLASSES_OF_OFFICIAL_DIT))
+        return ModelEntry(name, title, None, classes)
+    try:
+        about = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        vocabulary = Vocabulary.from_json(about["vocabulary"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            ErrorCode.BAD_FILE,
+            f"The model {name} cannot be used: its {DESCRIPTION} is damaged or missing.",
+            "Install the model again; your project is not affected.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    # Parsing builds its tables at the first call; better here than at the first key.
+    vocabulary.parse("warm up")
+    return ModelEntry(name, title, vocabulary, vocabulary.class_names)

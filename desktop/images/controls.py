@@ -1,0 +1,243 @@
+"""The left column: everything that makes a picture, and the button that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from desktop.images.catalogue import Catalogue, ModelEntry
+from desktop.images.prompt import PromptEditor
+from desktop.images.seed import SeedEditor
+from desktop.images.specs import SEED, duration
+from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
+from desktop.widgets.field_editors import ChoiceEditor, Schema
+from desktop.widgets.parameter_form import ParameterForm
+from desktop.widgets.parts import button, label
+
+ADVANCED = ("batch", "preview_every")
+MISSING_MODEL = (
+    "No image model is installed, so nothing can be generated yet. Your results and settings are "
+    "not affected.",
+    "Run installers/run.sh again to restore the built-in model, or add a model file.",
+)
+
+
+class Controls(QWidget):
+    """Form of the parameters; empty until :meth:`set_catalogue` says what there is.
+
+    Signals
+    -------
+    changed
+        A value changed.
+    ready
+        The form was made.
+    """
+
+    changed = Signal()
+    ready = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._catalogue: Catalogue | None = None
+        self.form: ParameterForm | None = None
+        self.problem = _Notice(theme)
+        self.problem.hide()
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_M, SPACE_L)
+        self._layout.setSpacing(SPACE_M)
+        self._layout.addWidget(self.problem)
+        self._layout.addStretch(1)
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    @property
+    def has_model(self) -> bool:
+        """Whether any model can be used."""
+        return self._catalogue is not None and bool(self._catalogue.models)
+
+    def set_catalogue(self, catalogue: Catalogue) -> None:
+        """Make the form, or refresh its models."""
+        self._catalogue = catalogue
+        if self.form is None:
+            self._make_form(catalogue)
+        names = [(entry.name, entry.title) for entry in catalogue.models]
+        self._model_editor.set_choices(names)
+        if not names:
+            self.problem.show_text(*MISSING_MODEL)
+        elif catalogue.problems:
+            self.problem.show_text(catalogue.problems[0].message, catalogue.problems[0].hint)
+        else:
+            self.problem.hide()
+        self._model_chosen()
+        self.ready.emit()
+
+    def _make_form(self, catalogue: Catalogue) -> None:
+        self.form = ParameterForm(
+            catalogue.schema,
+            editors={
+                "model": self._make_model_editor,
+                "prompt": lambda schema, title: PromptEditor(schema, title, self._theme),
+                "class_name": lambda schema, title: ChoiceEditor([(None, "From the prompt")], title),
+                SEED: lambda schema, title: SeedEditor(self._theme, title),
+            },
+            advanced=ADVANCED,
+        )
+        self.form.set_reset_icon(self._theme.icon("arrow-counter-clockwise", "muted"))
+        self.seed.roll()
+        self._model_editor.changed.connect(self._model_chosen)
+        self.class_editor.changed.connect(lambda: self.prompt.set_class(self.class_editor.value()))
+        self.form.changed.connect(self.changed)
+        self._layout.insertWidget(1, self.form)
+
+    def _make_model_editor(self, schema: Schema, title: str) -> ChoiceEditor:
+        # Filled before the form shows the default, which otherwise would not be in the list.
+        models = self._catalogue.models if self._catalogue else ()
+        return ChoiceEditor([(entry.name, entry.title) for entry in models], title)
+
+    def _model_chosen(self) -> None:
+        entry = self.model
+        self.prompt.set_model(entry.vocabulary if entry else None, entry is not None)
+        classes = sorted(entry.class_names) if entry and entry.vocabulary else ()
+        if entry and not entry.vocabulary:
+            classes = entry.class_names
+        first = "From the prompt" if entry is None or entry.vocabulary else "Any"
+        self.class_editor.set_choices([(None, first), *((name, name) for name in classes)])
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _editor(self, name: str) -> Any:
+        assert self.form is not None, "the form is made by set_catalogue"
+        return self.form.editor(name)
+
+    @property
+    def _model_editor(self) -> ChoiceEditor:
+        return self._editor("model")
+
+    @property
+    def prompt(self) -> PromptEditor:
+        """The prompt field."""
+        return self._editor("prompt")
+
+    @property
+    def class_editor(self) -> ChoiceEditor:
+        """The class field."""
+        return self._editor("class_name")
+
+    @property
+    def seed(self) -> SeedEditor:
+        """The seed field."""
+        return self._editor(SEED)
+
+    @property
+    def model(self) -> ModelEntry | None:
+        """The chosen model."""
+        if self._catalogue is None or self.form is None or self._model_editor.error():
+            return None
+        return self._catalogue.model(str(self._model_editor.value()))
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def run_values(self) -> dict[str, Any]:
+        """The values for a run that starts now; an open seed is drawn anew.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` naming the field that is not valid; nothing is changed then.
+        """
+        assert self.form is not None
+        if not self.seed.locked and set(self.form.errors()) <= {SEED}:
+            self.seed.next_seed()
+        return self.form.values()
+
+    def values(self) -> dict[str, Any]:
+        """The values that are shown.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` naming the field that is not valid.
+        """
+        assert self.form is not None
+        return self.form.values()
+
+    def show_settings(self, settings: Mapping[str, Any], *, lock_seed: bool) -> list[str]:
+        """Show settings of a picture; returns the names this version does not know."""
+        assert self.form is not None
+        unknown = self.form.set_values(settings)
+        if lock_seed:
+            self.seed.set_locked(True)
+        return unknown
+
+
+class _Notice(QFrame):
+    """A message in the form that stays as long as its reason."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        icon = QLabel()
+        icon.setPixmap(theme.icon("warning", "warn").pixmap(QSize(18, 18)))
+        theme.changed.connect(
+            lambda: icon.setPixmap(theme.icon("warning", "warn").pixmap(QSize(18, 18)))
+        )
+        self.text = label("", wrap=True)
+        self.hint = label("", "muted", wrap=True)
+        texts = QVBoxLayout()
+        texts.setSpacing(SPACE_XS)
+        texts.addWidget(self.text)
+        texts.addWidget(self.hint)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
+        layout.setSpacing(SPACE_S)
+        layout.addWidget(icon, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(texts, 1)
+
+    def show_text(self, text: str, hint: str) -> None:
+        """Say something."""
+        self.text.setText(text)
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        self.setAccessibleName(f"{text} {hint}")
+        self.show()
+
+
+class RunFooter(QFrame):
+    """The main button with an estimate of what it will cost.
+
+    Signals
+    -------
+    run_requested
+        The button was pressed.
+    """
+
+    run_requested = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.run = button("Generate", self.run_requested.emit, "primary")
+        self.run.setMinimumHeight(38)
+        self.run.setEnabled(False)
+        self.estimate = label("", "muted", wrap=True)
+        self.estimate.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.run.setIcon(theme.icon("sparkle", "on_accent"))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_L, SPACE_M, SPACE_M, SPACE_M)
+        layout.setSpacing(SPACE_S)
+        layout.addWidget(self.run)
+        layout.addWidget(self.estimate)
+
+    def show_state(self, *, can_run: bool, seconds: float | None, waiting: int, note: str = "") -> None:
+        """Enable the button and say how long a run takes and what waits before it."""
+        self.run.setEnabled(can_run)
+        parts = [note] if note else []
+        if not note and seconds is not None:
+            parts.append(f"About {duration(seconds)}")
+        if waiting:
+            parts.append(f"{waiting} waiting before it")
+        self.estimate.setText(" · ".join(parts) or "Ctrl+Return")
+        self.run.setToolTip("Queue these pictures (Ctrl+Return); also while others are being made")

@@ -1,0 +1,168 @@
+"""The inspector's first tab: everything that made a picture, and what can be done with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.images.specs import duration
+from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
+from desktop.widgets.parts import label, line
+from engine.project import ResultRecord
+
+Rows = list[tuple[str, str]]
+
+
+def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[str, Rows]]:
+    """Groups of named values, for reading; empty ones are left out."""
+    spec = manifest.get("spec") or {}
+    params = spec.get("params") or {}
+    sampler = params.get("sampler") or {}
+    size = (manifest.get("width"), manifest.get("height"))
+    title = manifest.get("model_title") or record.model
+    chosen = params.get("class_name")
+    used = manifest.get("class_name")
+    class_text = str(used) if used else ""
+    if used and not chosen:
+        class_text += " (from the prompt)"
+    picture: Rows = [
+        ("Prompt", record.prompt or "none"),
+        ("Class", class_text),
+        ("Model", str(title)),
+        ("Seed", str(manifest.get("seed", spec.get("seed", "")))),
+        ("Size", f"{size[0]} × {size[1]} px" if all(size) else ""),
+    ]
+    extra = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in sampler.items() if name != "name"
+    )
+    name = str(sampler.get("name", ""))
+    sampling: Rows = [
+        ("Sampler", f"{name} ({extra})" if extra else name),
+        ("Steps", str(params.get("steps", ""))),
+        ("Guidance", f"{params['guidance']:g}" if "guidance" in params else ""),
+        ("Pictures", str(params.get("count", ""))),
+        ("Batch", str(params.get("batch", ""))),
+    ]
+    seconds = manifest.get("seconds")
+    origin: Rows = [
+        ("Made", time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created))),
+        ("After", duration(float(seconds)) if seconds is not None else ""),
+        ("Device", str(manifest.get("device_name") or manifest.get("device") or "")),
+        ("Triptych", str(manifest.get("triptych", ""))),
+        ("Torch", str(manifest.get("torch", ""))),
+        ("Weights", str(manifest.get("weights_sha256", ""))[:16]),
+        ("File", record.artifact.sha256[:16]),
+    ]
+    groups = [("Picture", picture), ("Sampling", sampling), ("Origin", origin)]
+    return [(title, [(key, value) for key, value in rows if value]) for title, rows in groups]
+
+
+class ParametersPanel(QWidget):
+    """Shows one result; what to do with several is said, not shown."""
+
+    def __init__(self, theme: Theme, actions: list[QAction]) -> None:
+        super().__init__()
+        self._theme = theme
+        self._content: QWidget | None = None
+        self._scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._scroll.setAccessibleName("Parameters of the selected picture")
+        self._buttons = QWidget()
+        grid = QGridLayout(self._buttons)
+        grid.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
+        grid.setSpacing(SPACE_S)
+        for place, action in enumerate(actions):
+            grid.addWidget(_action_button(action), place // 2, place % 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._scroll, 1)
+        layout.addWidget(line())
+        layout.addWidget(self._buttons)
+        self.show_message("Select a picture to see everything that made it.")
+
+    def show_message(self, text: str, *, with_buttons: bool = False) -> None:
+        """Show a sentence instead of values."""
+        content, layout = self._new_content()
+        message = label(text, "muted", wrap=True)
+        layout.addWidget(message)
+        layout.addStretch(1)
+        self._buttons.setVisible(with_buttons)
+        self._scroll.setWidget(content)
+
+    def show_result(self, manifest: Mapping[str, Any], record: ResultRecord) -> None:
+        """Show what made a result."""
+        content, layout = self._new_content()
+        for warning in manifest.get("warnings") or ():
+            layout.addWidget(self._warning(str(warning)))
+        for title, rows in describe(manifest, record):
+            layout.addWidget(label(title, "heading"))
+            layout.addLayout(_value_grid(rows))
+        layout.addStretch(1)
+        self._buttons.show()
+        self._scroll.setWidget(content)
+
+    def _new_content(self) -> tuple[QWidget, QVBoxLayout]:
+        content = QWidget()
+        content.setProperty("role", "form")
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_M, SPACE_L)
+        layout.setSpacing(SPACE_S)
+        return content, layout
+
+    def _warning(self, text: str) -> QWidget:
+        box = QFrame()
+        box.setProperty("role", "card")
+        row = QHBoxLayout(box)
+        row.setContentsMargins(SPACE_S, SPACE_S, SPACE_S, SPACE_S)
+        row.setSpacing(SPACE_S)
+        icon = QLabel()
+        icon.setPixmap(self._theme.icon("warning", "warn").pixmap(QSize(16, 16)))
+        row.addWidget(icon, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(label(text, wrap=True, selectable=True), 1)
+        return box
+
+
+def _value_grid(rows: Rows) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, SPACE_S)
+    grid.setHorizontalSpacing(SPACE_M)
+    grid.setVerticalSpacing(SPACE_XS)
+    grid.setColumnMinimumWidth(0, 68)
+    grid.setColumnStretch(1, 1)
+    for at, (name, value) in enumerate(rows):
+        key = label(name, "muted")
+        shown = label(value, wrap=True, selectable=True)
+        shown.setAccessibleName(f"{name}: {value}")
+        grid.addWidget(key, at, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(shown, at, 1)
+    return grid
+
+
+def _action_button(action: QAction) -> QToolButton:
+    result = QToolButton()
+    result.setDefaultAction(action)
+    result.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    result.setIconSize(QSize(16, 16))
+    result.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    result.setProperty("role", "outlined")
+    result.setMinimumHeight(30)
+    policy = result.sizePolicy()
+    policy.setHorizontalPolicy(policy.Policy.Expanding)
+    result.setSizePolicy(policy)
+    return result

@@ -1,0 +1,284 @@
+"""What the stage shows: the job that runs, a job of the past, selected results, or a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import QObject, QSize, QTimer, Signal
+from PySide6.QtGui import QImage
+
+from desktop.images.model import ImagesModel, PageJob
+from desktop.images.stage import Stage
+from desktop.widgets.gallery import Gallery
+from desktop.widgets.image_canvas import Tile, TileState, image_from_array
+from desktop.widgets.picture_cache import PictureCache
+from engine.errors import EngineError, bad_file
+from engine.job import JobState
+
+SHOWN_AT_ONCE = 36
+CLOCK_INTERVAL_MS = 500
+
+
+class Showing(QObject):
+    """Decides what is on the stage.
+
+    A run the user started is *followed* until results are selected in the gallery; a button brings
+    the running job back.
+
+    Signals
+    -------
+    problem(EngineError)
+        Something asked for cannot be shown.
+    """
+
+    problem = Signal(object)
+
+    def __init__(
+        self, model: ImagesModel, stage: Stage, gallery: Gallery, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._model, self._stage, self._gallery = model, stage, gallery
+        self._pictures = PictureCache(None, 256 << 20, self)
+        self._job: str | None = None
+        self._ids: list[int] = []
+        self._following = True
+        self._selecting = False
+        self._comparing: tuple[int, int] | None = None
+        self._pictures.ready.connect(self._picture_ready)
+        model.job_updated.connect(self._job_updated)
+        gallery.selection_changed.connect(self._selected)
+        gallery.activated.connect(lambda result: self.show_results([result]))
+        stage.live_requested.connect(self._back_to_live)
+        stage.compare_closed.connect(self._compare_left)
+        stage.canvas.current_changed.connect(self._tile_chosen)
+        stage.canvas.activated.connect(self._tile_activated)
+        # Keeps the time left honest between two reports of progress.
+        self._clock = QTimer(self, interval=CLOCK_INTERVAL_MS)
+        self._clock.timeout.connect(self._show_progress)
+
+    # --- choosing ---------------------------------------------------------------------------------
+
+    def show_latest(self) -> None:
+        """At the start: the running job, else the newest result, else the explanation."""
+        running = self._model.running
+        if running is not None:
+            self.follow(running.id)
+        elif self._gallery.model.ids:
+            self._gallery.select(self._gallery.model.ids[:1])
+        else:
+            self._stage.show_empty()
+
+    def follow(self, job: str) -> None:
+        """Show a job the user just queued, unless an earlier one is still being followed."""
+        shown = self._model.job(self._job) if self._job else None
+        if self._following and shown is not None and shown.active:
+            return
+        running = self._model.running
+        self._following = True
+        self._show_job(running.id if running is not None else job)
+
+    def show_job(self, job: str) -> None:
+        """Show a job of the history; its pictures are selected."""
+        known = self._model.job(job)
+        if known is None:
+            return
+        if not known.results and not known.active:
+            self._find_results(known)
+        self._following = known.active
+        self._show_job(job)
+        self._select_quietly(list(reversed(known.results)))
+
+    def show_results(self, ids: Sequence[int]) -> None:
+        """Show finished pictures."""
+        self._following, self._job, self._comparing = False, None, None
+        self._ids = list(ids)[:SHOWN_AT_ONCE]
+        self.refresh()
+
+    def compare(self, first: int, second: int) -> None:
+        """Compare two results."""
+        self._comparing = (first, second)
+        self._show_comparison()
+
+    def _find_results(self, job: PageJob) -> None:
+        # Ids grow with time, and a job's results are saved one after the other.
+        for result in self._gallery.model.ids:
+            record = self._gallery.model.record(result)
+            if record.job == job.id:
+                job.results.insert(0, result)
+            elif record.created < job.created or job.results:
+                break
+
+    def _show_job(self, job: str) -> None:
+        self._job, self._ids, self._comparing = job, [], None
+        self.refresh()
+
+    def _back_to_live(self) -> None:
+        running = self._model.running
+        if running is not None:
+            self._following = True
+            self._show_job(running.id)
+
+    # --- what others do ---------------------------------------------------------------------------
+
+    def _job_updated(self, job: str) -> None:
+        known = self._model.job(job)
+        if known is None:
+            return
+        for result in known.results:
+            if self._gallery.model.row_of(result) < 0:
+                self._gallery.model.sync_soon()
+                break
+        if known.state is JobState.RUNNING and self._following and job != self._job:
+            shown = self._model.job(self._job) if self._job else None
+            if shown is None or not shown.active:
+                self._show_job(job)
+                return
+        if job == self._job and self._comparing is None:
+            self.refresh()
+            if known.state.terminal and self._following:
+                self._gallery.model.sync()
+                self._select_quietly(list(reversed(known.results)))
+        else:
+            self._show_live_button()
+
+    def _selected(self, ids: list[int]) -> None:
+        if self._selecting or not ids:
+            return
+        self.show_results(ids[:SHOWN_AT_ONCE])
+
+    def _select_quietly(self, ids: Sequence[int]) -> None:
+        """Select in the gallery without changing what the stage shows."""
+        self._selecting = True
+        self._gallery.select(ids)
+        self._selecting = False
+
+    def _tile_chosen(self, index: int) -> None:
+        key = self._stage.canvas.tiles[index].key if index >= 0 else None
+        if key is not None:
+            self._select_quietly([key])
+
+    def _tile_activated(self, index: int) -> None:
+        key = self._stage.canvas.tiles[index].key
+        if key is not None:
+            self._gallery.select([key])
+            self.show_results([key])
+
+    def _compare_left(self) -> None:
+        self._comparing = None
+        self.refresh()
+
+    def _picture_ready(self, _key: str) -> None:
+        if self._comparing is not None:
+            self._show_comparison()
+        elif not self._stage.empty:
+            self.refresh()
+
+    # --- drawing ----------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Bring the stage up to date."""
+        if self._comparing is not None:
+            return
+        job = self._model.job(self._job) if self._job else None
+        if job is not None:
+            self._stage.show_tiles(self._job_tiles(job), job.title, self._job_note(job))
+        else:
+            self._ids = [result for result in self._ids if self._is_there(result)]
+            if self._ids:
+                title, note = self._results_title()
+                self._stage.show_tiles([self._result_tile(i) for i in self._ids], title, note)
+            elif not self._gallery.model.ids and not self._gallery.filtered:
+                self._stage.show_empty()
+            else:
+                self._stage.show_tiles([], "Nothing selected")
+        self._show_progress()
+        self._show_live_button()
+
+    def _is_there(self, result: int) -> bool:
+        try:
+            return not self._gallery.model.record(result).removed
+        except EngineError:
+            return False
+
+    def _results_title(self) -> tuple[str, str]:
+        if len(self._ids) > 1:
+            return f"{len(self._ids)} pictures", ""
+        record = self._gallery.model.record(self._ids[0])
+        size = f" · {record.width} × {record.height}" if record.width and record.height else ""
+        return record.prompt or "No prompt", f"Seed {record.seed}{size}"
+
+    def _job_note(self, job: PageJob) -> str:
+        window = self._window(job)
+        if len(window) < job.count:
+            return f"{window.start + 1} to {window.stop} of {job.count:,}"
+        return "" if job.active else job.status()
+
+    def _window(self, job: PageJob) -> range:
+        """The part of a large job that is shown: what is being made, after what was made last."""
+        making = len(job.previews) if job.previews is not None else 1
+        last = min(job.count, max(SHOWN_AT_ONCE, len(job.results) + making))
+        return range(max(0, last - SHOWN_AT_ONCE), last)
+
+    def _job_tiles(self, job: PageJob) -> list[Tile]:
+        tiles = []
+        for place, index in enumerate(self._window(job)):
+            if index < len(job.results):
+                tile = self._result_tile(job.results[index], self._shown_image(place))
+            else:
+                tile = Tile(name=f"picture {index + 1} of {job.count}")
+                ahead = index - len(job.results)
+                if job.previews is not None and ahead < len(job.previews):
+                    tile.image = image_from_array(job.previews[ahead])
+                    tile.state = TileState.PREVIEW
+                    tile.name += ", preview"
+            tiles.append(tile)
+        return tiles
+
+    def _shown_image(self, place: int) -> QImage | None:
+        tiles = self._stage.canvas.tiles
+        return tiles[place].image if place < len(tiles) else None
+
+    def _result_tile(self, result: int, meanwhile: QImage | None = None) -> Tile:
+        model = self._gallery.model
+        record = model.record(result)
+        image = self._pictures.image(record.artifact.sha256, model.path(result))
+        name = f"{record.prompt or 'no prompt'}, seed {record.seed}"
+        size = QSize(record.width or 128, record.height or 128)
+        return Tile(image or meanwhile, TileState.DONE, result, name, size)
+
+    def _show_progress(self) -> None:
+        job = self._model.job(self._job) if self._job else None
+        if job is not None and job.active and self._comparing is None:
+            self._stage.canvas.set_progress(job.fraction, job.status())
+            self._clock.start()
+        else:
+            self._stage.canvas.set_progress(None)
+            self._clock.stop()
+
+    def _show_live_button(self) -> None:
+        running = self._model.running
+        away = running is not None and (running.id != self._job or self._comparing is not None)
+        self._stage.live_button.setVisible(away)
+
+    def _show_comparison(self) -> None:
+        assert self._comparing is not None
+        model = self._gallery.model
+        images: list[Any] = []
+        for result in self._comparing:
+            record = model.record(result)
+            images.append(self._pictures.image(record.artifact.sha256, model.path(result)))
+            if self._pictures.is_broken(record.artifact.sha256):
+                self._comparing = None
+                self.problem.emit(
+                    bad_file(
+                        "One of the two pictures cannot be read; nothing was changed.",
+                        "Run again makes it anew.",
+                    )
+                )
+                return
+        if all(image is not None for image in images):
+            records = [model.record(result) for result in self._comparing]
+            names = tuple(f"{'AB'[i]} · seed {record.seed}" for i, record in enumerate(records))
+            self._stage.show_compare(*images, names)
+            self._show_live_button()

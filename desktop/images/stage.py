@@ -1,0 +1,259 @@
+"""The middle of the page: the canvas or the comparison, with one tool bar for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.theme import SPACE_M, SPACE_S, SPACE_XS, Theme, tabular
+from desktop.widgets.compare_view import CompareMode, CompareView
+from desktop.widgets.image_canvas import ImageCanvas, Tile
+from desktop.widgets.pan_zoom import PanZoomView
+from desktop.widgets.parts import button, icon_button, label
+
+GAINS = (1, 2, 4, 8, 16)
+MODE_TITLES = {
+    CompareMode.WIPE: "Wipe",
+    CompareMode.SIDE_BY_SIDE: "Side by side",
+    CompareMode.DIFFERENCE: "Difference",
+}
+
+
+class Stage(QWidget):
+    """Shows pictures, two pictures compared, or an explanation while there is none.
+
+    Signals
+    -------
+    live_requested
+        Back to the job that is running.
+    compare_closed
+        The comparison was left.
+    """
+
+    live_requested = Signal()
+    compare_closed = Signal()
+
+    def __init__(self, theme: Theme, workspace: str, empty: QWidget) -> None:
+        super().__init__()
+        self._theme = theme
+        self._workspace = workspace
+        self.canvas = ImageCanvas()
+        self.compare = CompareView()
+        self._empty = empty
+        self._stack = QStackedWidget()
+        for widget in (empty, self.canvas, self.compare):
+            self._stack.addWidget(widget)
+        self._make_tools()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._stack, 1)
+        for view in (self.canvas, self.compare):
+            view.zoom_changed.connect(self._show_zoom)
+            view.pixel_changed.connect(self.pixel.setText)
+        self.compare.described.connect(self.note.setText)
+        theme.changed.connect(self._use_colours)
+        self._use_colours()
+        self.setMinimumWidth(420)
+        self.show_empty()
+
+    # --- tool bar ---------------------------------------------------------------------------------
+
+    def _make_tools(self) -> None:
+        theme = self._theme
+        self.title = label("")
+        self.title.setMinimumWidth(40)
+        self.note = label("", "muted")
+        self.note.setMinimumWidth(0)
+        self.pixel = label("", "muted")
+        self.pixel.setFont(tabular(self.pixel.font()))
+        self.zoom = QLabel()
+        self.zoom.setProperty("role", "muted")
+        self.zoom.setFont(tabular(self.zoom.font()))
+        self.zoom.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.zoom.setFixedWidth(self.fontMetrics().horizontalAdvance("6400 %") + SPACE_S)
+        self.zoom.setAccessibleName("Zoom")
+        self.fit_button = icon_button(theme.icon("frame-corners"), "Fit (F)", lambda: self.view.fit())
+        self.one_button = icon_button(
+            theme.icon("number-square-one"), "One picture pixel per screen pixel (1)",
+            lambda: self.view.one_to_one(),
+        )  # fmt: skip
+        self.smooth_button = icon_button(
+            theme.icon("drop-half"), "Smooth enlarging instead of visible pixels"
+        )
+        self.smooth_button.setCheckable(True)
+        self.smooth_button.toggled.connect(self._set_smooth)
+        self.live_button = button(
+            "Show running job", self.live_requested.emit, "quiet", theme.icon("play")
+        )
+        self.live_button.hide()
+        self._bar = QFrame()
+        self._bar.setMinimumHeight(40)
+        row = QHBoxLayout(self._bar)
+        row.setContentsMargins(SPACE_M, SPACE_XS, SPACE_S, SPACE_XS)
+        row.setSpacing(SPACE_S)
+        self._compare_tools = self._make_compare_tools()
+        row.addWidget(self._compare_tools)
+        row.addWidget(self.title)
+        row.addWidget(self.note, 1)
+        row.addWidget(self.live_button)
+        row.addWidget(self.pixel)
+        for widget in (self.zoom, self.fit_button, self.one_button, self.smooth_button):
+            row.addWidget(widget)
+
+    def _make_compare_tools(self) -> QWidget:
+        tools = QWidget()
+        row = QHBoxLayout(tools)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACE_XS)
+        back = icon_button(self._theme.icon("arrow-left"), "Leave the comparison", self.leave_compare)
+        row.addWidget(back)
+        self.mode_buttons: dict[CompareMode, QPushButton] = {}
+        group = QButtonGroup(self)
+        for mode, title in MODE_TITLES.items():
+            choice = button(title, lambda mode=mode: self.set_compare_mode(mode), "quiet")
+            choice.setCheckable(True)
+            group.addButton(choice)
+            row.addWidget(choice)
+            self.mode_buttons[mode] = choice
+        self.gain = QComboBox()
+        self.gain.setAccessibleName("Amplify the difference")
+        self.gain.setToolTip("Amplify the difference")
+        for gain in GAINS:
+            self.gain.addItem(f"× {gain}", float(gain))
+        self.gain.setCurrentIndex(GAINS.index(4))
+        self.gain.currentIndexChanged.connect(lambda: self.compare.set_gain(self.gain.currentData()))
+        row.addWidget(self.gain)
+        tools.hide()
+        return tools
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    @property
+    def view(self) -> PanZoomView:
+        """The view that the tool bar acts on."""
+        return self.compare if self.comparing else self.canvas
+
+    @property
+    def comparing(self) -> bool:
+        """Whether the comparison is shown."""
+        return self._stack.currentWidget() is self.compare
+
+    @property
+    def empty(self) -> bool:
+        """Whether the explanation is shown."""
+        return self._stack.currentWidget() is self._empty
+
+    def show_empty(self) -> None:
+        """Explain the page."""
+        self._show(self._empty)
+
+    def show_tiles(self, tiles: Sequence[Tile], title: str, note: str = "") -> None:
+        """Show pictures."""
+        if [tile.key for tile in tiles] != [tile.key for tile in self.canvas.tiles] or len(
+            tiles
+        ) != len(self.canvas.tiles):
+            self.canvas.set_tiles(tiles)
+        else:
+            for index, tile in enumerate(tiles):
+                self.canvas.set_tile(index, tile)
+        self.title.setText(_one_line(title))
+        self.note.setText(note)
+        self._show(self.canvas)
+
+    def show_compare(self, first: QImage, second: QImage, names: tuple[str, str]) -> None:
+        """Compare two pictures."""
+        self.title.setText("")
+        self.compare.set_images(first, second, names)
+        self.set_compare_mode(self.compare.mode)
+        self._show(self.compare)
+        self.compare.setFocus()
+
+    def set_compare_mode(self, mode: CompareMode) -> None:
+        """Wipe, side by side or difference."""
+        self.mode_buttons[mode].setChecked(True)
+        self.gain.setVisible(mode is CompareMode.DIFFERENCE)
+        self.compare.set_mode(mode)
+
+    def leave_compare(self) -> None:
+        """Back to the pictures."""
+        if self.comparing:
+            self._show(self.canvas)
+            self.compare_closed.emit()
+
+    def _show(self, widget: QWidget) -> None:
+        self._stack.setCurrentWidget(widget)
+        self._compare_tools.setVisible(widget is self.compare)
+        self._bar.setVisible(widget is not self._empty)
+        self.pixel.clear()
+        self._show_zoom(self.view.current_zoom())
+
+    def _show_zoom(self, zoom: float) -> None:
+        self.zoom.setText(f"{zoom * 100:.0f} %" if zoom else "")
+
+    def _set_smooth(self, smooth: bool) -> None:
+        for view in (self.canvas, self.compare):
+            view.set_smooth(smooth)
+
+    def _use_colours(self) -> None:
+        ground = QColor(self._theme.tokens.sunken)
+        self.canvas.set_colours(ground, QColor(self._theme.accent(self._workspace)))
+        self.compare.set_ground(ground)
+
+
+class Welcome(QWidget):
+    """One picture, one sentence, one button: what an empty page shows."""
+
+    def __init__(self, theme: Theme, picture: QImage | None, run_example: QPushButton) -> None:
+        super().__init__()
+        self._picture = QLabel()
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._picture.setAccessibleName("Example pictures of the built-in model")
+        self._image = picture
+        self._theme = theme
+        text = label("Describe a picture on the left and watch it appear out of noise.", "heading")
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(SPACE_M)
+        layout.addStretch(2)
+        layout.addWidget(self._picture)
+        layout.addWidget(text)
+        layout.addWidget(run_example, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addStretch(3)
+        theme.changed.connect(self._show_picture)
+        self._show_picture()
+
+    def _show_picture(self) -> None:
+        ratio = self.devicePixelRatioF()
+        if self._image is None or self._image.isNull():
+            icon = self._theme.icon("image", "muted")
+            self._picture.setPixmap(icon.pixmap(QSize(72, 72), ratio))
+            return
+        from PySide6.QtGui import QPixmap
+
+        shown = self._image.scaled(
+            QSize(360, 240) * ratio,
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
+        pixmap = QPixmap.fromImage(shown)
+        pixmap.setDevicePixelRatio(ratio)
+        self._picture.setPixmap(pixmap)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:80]
