@@ -29,6 +29,9 @@ _PREDECESSORS: dict[JobState, frozenset[JobState]] = {
 }
 
 _COLUMNS = "id, spec, state, created, started, ended, error, metrics, position"
+# Between the positions of neighbours, so that moving a job changes no other, nearly always.
+_GAP = 1 << 20
+
 _INSERT_JOB = "INSERT INTO jobs (id, spec, state, created, position) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -76,7 +79,7 @@ class JobQueue:
             connection.executemany(
                 _INSERT_JOB,
                 (
-                    (job, text, JobState.QUEUED.value, now, first + index)
+                    (job, text, JobState.QUEUED.value, now, first + index * _GAP)
                     for index, (job, text) in enumerate(zip(ids, texts, strict=True))
                 ),
             )
@@ -137,11 +140,7 @@ class JobQueue:
                 position = _end_of_queue(connection)
             else:
                 _state_of(connection, before)
-                query = "SELECT position FROM jobs WHERE id = ?"
-                position = connection.execute(query, [before]).fetchone()[0]
-                connection.execute(
-                    "UPDATE jobs SET position = position + 1 WHERE position >= ?", [position]
-                )
+                position = _place_before(connection, before)
             connection.execute("UPDATE jobs SET position = ? WHERE id = ?", [position, job])
 
     def set_job_state(
@@ -210,8 +209,22 @@ class JobQueue:
 
 
 def _end_of_queue(connection: sqlite3.Connection) -> int:
-    position: int = connection.execute("SELECT coalesce(max(position), 0) + 1 FROM jobs").fetchone()[0]
-    return position
+    query = "SELECT coalesce(max(position), 0) FROM jobs"
+    last: int = connection.execute(query).fetchone()[0]
+    return last + _GAP
+
+
+def _place_before(connection: sqlite3.Connection, job: str) -> int:
+    """A free position right before a job; makes room when there is none."""
+    query = "SELECT position FROM jobs WHERE id = ?"
+    following: int = connection.execute(query, [job]).fetchone()[0]
+    query = "SELECT coalesce(max(position), ? - 2 * ?) FROM jobs WHERE position < ?"
+    preceding: int = connection.execute(query, [following, _GAP, following]).fetchone()[0]
+    if following - preceding < 2:
+        query = "UPDATE jobs SET position = position + ? WHERE position >= ?"
+        connection.execute(query, [_GAP, following])
+        following += _GAP
+    return (preceding + following) // 2
 
 
 def _state_of(connection: sqlite3.Connection, job: str) -> JobState:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from engine.errors import EngineError, ErrorCode
 from engine.job import ArtifactRef, JobSpec, JobState
-from engine.project import Project, ResultFilter, database
+from engine.project import Project, ResultFilter, database, queue
 from engine.project.project import ARTIFACTS, DATABASE, LOCK
 
 TERMINAL = [JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED]
@@ -182,35 +182,41 @@ def test_only_queued_jobs_are_moved(project):
     assert order(project) == [second]
 
 
+OPERATIONS = st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("amneri"))
+
+
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("amneri")), max_size=25)
-)
-def test_moving_is_moving_in_a_list(operations):
-    """Against a plain list, with jobs added, moved, run and requeued in between."""
-    with tempfile.TemporaryDirectory() as folder, Project.create(folder) as project:
-        queue = project.add_jobs([spec(seed=seed) for seed in range(4)])
+@given(st.lists(OPERATIONS, max_size=25), st.sampled_from([1, 2, 3, queue._GAP]))
+def test_moving_is_moving_in_a_list(operations, gap):
+    """Against a plain list, with jobs added, moved, run and requeued in between; also without gaps."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as folder,
+        Project.create(folder) as project,
+    ):
+        patch.setattr(queue, "_GAP", gap)
+        waiting = project.add_jobs([spec(seed=seed) for seed in range(4)])
         interrupted: list[str] = []
         for first, second, operation in operations:
             if operation == "a":
-                queue.append(project.add_job(spec()))
-            elif operation == "r" and queue:
-                interrupted.append(queue.pop(0))
+                waiting.append(project.add_job(spec()))
+            elif operation == "r" and waiting:
+                interrupted.append(waiting.pop(0))
                 bring_to(project, interrupted[-1], JobState.INTERRUPTED)
             elif operation == "i" and interrupted:
                 # Back in front of everything that it was in front of.
                 job = interrupted.pop()
                 project.requeue(job)
-                project.move_job(job, queue[0] if queue else None)
-                queue.insert(0, job)
-            elif operation in "mne" and queue:
-                job = queue[first % len(queue)]
-                before = queue[second % len(queue)] if operation != "e" else None
+                project.move_job(job, waiting[0] if waiting else None)
+                waiting.insert(0, job)
+            elif operation in "mne" and waiting:
+                job = waiting[first % len(waiting)]
+                before = waiting[second % len(waiting)] if operation != "e" else None
                 project.move_job(job, before)
                 if before != job:
-                    queue.remove(job)
-                    queue.insert(queue.index(before) if before else len(queue), job)
-            assert order(project) == queue
+                    waiting.remove(job)
+                    waiting.insert(waiting.index(before) if before else len(waiting), job)
+            assert order(project) == waiting
         positions = [job.position for job in project.jobs()]
         assert len(set(positions)) == len(positions)
 
