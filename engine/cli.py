@@ -137,6 +137,7 @@ def _window(options: argparse.Namespace) -> int:
 def _configure_doctor(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     parser.add_argument("--quick", action="store_true", help="load no torch, verify no weights")
+    parser.add_argument("--quiet", action="store_true", help="say only what is not in order")
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -146,7 +147,7 @@ def _doctor(options: argparse.Namespace) -> int:
     marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
     for check in diagnose(quick=options.quick):
         checks.append(check)
-        if not options.json:
+        if not (options.json or (options.quiet and check.state == "ok")):
             _write(f"{marks[check.state]}  {check.name}: {check.text}")
             if check.hint:
                 _write(f"         {check.hint}")

@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 ensure_environment run
 triptych="$VENV/bin/triptych"
 checks=()
-((FRESH)) || checks+=(--quick)
+((FRESH)) || checks+=(--quick --quiet)
 "$triptych" doctor "${checks[@]}" >&2 ||
     fail "Triptych cannot run here, for the reasons above." \
         "If a Python package is damaged: delete the folder .venv and run this again."

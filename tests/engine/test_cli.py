@@ -395,6 +395,10 @@ def test_doctor_names_a_missing_library(
     assert "libnosuch.so.1" in str(doctor.window_obstacle())
     _, out, _ = triptych("doctor", "--quick")
     assert "sudo apt-get install libnosuch1" in out
+    assert "ok       python" in out
+    _, quiet, _ = triptych("doctor", "--quick", "--quiet")
+    assert "sudo apt-get install libnosuch1" in quiet
+    assert "ok  " not in quiet
 
 
 def test_a_mistake_of_ours_is_still_one_json_object(
