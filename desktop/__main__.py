@@ -10,6 +10,7 @@ from pathlib import Path
 
 EXIT_OK, EXIT_BAD_INPUT, EXIT_FAILED = 0, 2, 3
 SETTLE_MS = 1500
+ENGINE_MS = 30_000
 PAGES = ("images", "bodies", "tracks", "adapt", "queue", "settings")
 
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None, observe: Callable[[str], object] | N
     argv
         Arguments without the program's name.
     observe
-        Called with ``painted``, then ``usable`` or ``refused``, then ``engine``: for measurements.
+        Called with ``painted``, then ``usable`` or ``refused``: for measurements.
 
     Returns
     -------
@@ -94,16 +95,22 @@ def _take_screenshot(application, file: Path) -> None:
     """Save the window's picture when its page has settled, then end."""
     from PySide6.QtCore import QTimer
 
+    settled = QTimer(application, singleShot=True, interval=SETTLE_MS)
+
     def save() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         application.window.grab().save(str(file))
         application.close()
 
-    def wait() -> None:
-        QTimer.singleShot(SETTLE_MS, application, save)
+    def wait_for_engine() -> None:
+        settled.setInterval(ENGINE_MS)
+        settled.start()
+        bridge = application.services.bridge
+        bridge.engine_ready.connect(lambda: (settled.setInterval(SETTLE_MS), settled.start()))
 
-    application.usable.connect(wait)
-    application.refused.connect(wait)
+    settled.timeout.connect(save)
+    application.usable.connect(wait_for_engine)
+    application.refused.connect(settled.start)
 
 
 if __name__ == "__main__":

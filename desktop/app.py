@@ -103,6 +103,7 @@ class Application(QObject):
     # --- start ------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self.hooks.window_shown = True
         from desktop.shell.log_view import LogStore
 
         self.window.log_store = LogStore(self)

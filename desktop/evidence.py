@@ -158,6 +158,8 @@ class Hooks:
     def __init__(self, evidence: Evidence, tell: Callable[[str, str], None]) -> None:
         self._evidence = evidence
         self._tell = tell
+        self.window_shown = False
+        """Whether Qt's fatal messages can still mean that there is no display."""
         self._before = (sys.excepthook, threading.excepthook, sys.unraisablehook)
 
     def install(self) -> None:
@@ -195,7 +197,10 @@ class Hooks:
             # Qt ends the process right after this; the next start can say why.
             self._evidence.note(f"The display went away: {text}")
         qt_log.log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
-        if kind == QtMsgType.QtFatalMsg:
+        if kind != QtMsgType.QtFatalMsg:
+            return
+        self._evidence.note(f"Qt: {text}")  # Qt aborts now; the fault handler adds where
+        if not self.window_shown:
             sys.stderr.write(
                 f"Triptych cannot open a window: {text}\n"
                 "No data was touched. `bash installers/run.sh` installs the system libraries that a "

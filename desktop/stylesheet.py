@@ -33,9 +33,8 @@ QFrame[role="status"] { background: $sunken; border: none; border-top: 1px solid
 QFrame[role="sunken"] { background: $sunken; border: none; }
 QFrame[role="card"] { background: $raised; border: 1px solid $border; border-radius: ${radius}px; }
 QFrame[role="line"] { background: $border; border: none; }
-QFrame[role="toast"], QFrame[role="overlay"] {
-    background: $raised; border: 1px solid $border; border-radius: ${radius}px;
-}
+QFrame[role="toast"] { background: $raised; border: 1px solid $border; border-radius: ${radius}px; }
+QFrame[role="overlay"] { background: $surface; border: 1px solid $border; border-radius: ${radius}px; }
 QFrame[role="banner"] { background: $raised; border: none; border-bottom: 1px solid $border; }
 
 QPushButton {
@@ -71,7 +70,7 @@ QToolButton[role="rail"] { color: $muted; padding: 6px 2px; border-radius: 8px; 
 QToolButton[role="rail"]:checked { color: $text; background: $raised; border-color: transparent; }
 QToolButton[role="rail"]:focus { border-color: $accent; }
 
-QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QComboBox, QKeySequenceEdit {
+QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QComboBox {
     background: $raised; border: 1px solid $border; border-radius: ${radius}px;
     padding: 4px 8px; min-height: 20px;
 }
@@ -82,8 +81,8 @@ QComboBox:focus { border-color: $accent; }
 QLineEdit:disabled, QPlainTextEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled,
 QComboBox:disabled { color: $disabled; background: $surface; }
 QPlainTextEdit, QTextEdit { padding: 4px 4px; }
-QKeySequenceEdit { padding: 0; }
-QKeySequenceEdit QLineEdit { border: none; }
+QPlainTextEdit[role="plain"] { background: $sunken; border: none; border-radius: 0; }
+QLineEdit { lineedit-clear-button-icon: url("$icons/clear.svg"); }
 QLineEdit[bad="true"], QPlainTextEdit[bad="true"] { border-color: $bad; }
 QComboBox::drop-down, QSpinBox::up-button, QSpinBox::down-button,
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {
@@ -126,7 +125,7 @@ QSlider::handle:horizontal:focus { border-color: $accent; background: $accent; }
 QSlider::groove:horizontal:disabled, QSlider::sub-page:horizontal:disabled { background: $hover; }
 
 QProgressBar {
-    background: $hover; border: none; border-radius: 3px; min-height: 6px; max-height: 6px;
+    background: $border; border: none; border-radius: 3px; min-height: 6px; max-height: 6px;
     color: transparent;
 }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
@@ -142,7 +141,7 @@ QListView::item { padding: 6px 8px; border-radius: 4px; }
 QHeaderView { background: $sunken; }
 QHeaderView::section {
     background: $sunken; color: $muted; border: none; border-bottom: 1px solid $border;
-    padding: 6px 8px; font-weight: 600;
+    padding: 6px 11px; font-weight: 600;
 }
 QTableCornerButton::section { background: $sunken; border: none; }
 

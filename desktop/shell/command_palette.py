@@ -181,8 +181,9 @@ class CommandPalette(Overlay):
         self._run(self._list.currentIndex().row())
 
     def wanted_height(self, available: int) -> int:
-        """Eleven rows and the line; the list scrolls."""
-        return min(available, ROWS * ROW_HEIGHT + self._line.sizeHint().height() + 3 * SPACE_S)
+        """The line and up to eleven rows; the list scrolls."""
+        rows = max(1, min(ROWS, self._model.rowCount()))
+        return min(available, rows * ROW_HEIGHT + self._line.sizeHint().height() + 3 * SPACE_S + 2)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The line's arrow keys move in the list; Enter runs; Esc closes."""
@@ -214,8 +215,12 @@ class CommandPalette(Overlay):
             for row in self._actions.all(self._workspace)
             if self._actions.action(row.id).isVisible()
         ]
-        self._model.show(search(text, [row for row in rows if row.id != "palette.open"]))
+        found = search(text, [row for row in rows if row.id != "palette.open"])
+        found.sort(key=lambda row: not self._actions.action(row.id).isEnabled())
+        self._model.show(found)
         self._move(0)
+        if self.isVisible():
+            self.place()
 
     def _move(self, by: int) -> None:
         count = self._model.rowCount()

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject
 from desktop.services import Services
 from desktop.shell.banners import Banners
 from desktop.shell.job_model import job_title
+from desktop.shell.rail import WORKSPACES
 from desktop.shell.status_bar import duration
 from engine.errors import EngineError, ErrorCode
 from engine.job import JobState
@@ -103,7 +104,8 @@ class JobEvents(QObject):
         workspace = record.spec.kind.partition(".")[0]
         if workspace == self._current_page():
             return
-        show = self._services.actions.action(f"page.{workspace}").trigger
+        page = workspace if workspace in WORKSPACES else "queue"
+        show = self._services.actions.action(f"page.{page}").trigger
         took = duration((record.ended or 0) - (record.started or 0))
         self._services.notifications.post(
             "success", f"{job_title(record.spec)} is done after {took}.", actions=[("Show", show)]

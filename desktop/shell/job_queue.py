@@ -256,7 +256,7 @@ class JobQueuePage(Page):
         self._details.style().unpolish(self._details)
         self._details.style().polish(self._details)
         error = first.error if first else None
-        self._error.setText(f"{error.message}\n{error.hint}".strip() if error else "")
+        self._error.setText(f"{error.message}\n\n{error.hint}".strip() if error else "")
         self._error.setVisible(error is not None)
 
     # --- doing ------------------------------------------------------------------------------------

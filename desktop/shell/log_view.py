@@ -117,6 +117,7 @@ class LogView(QWidget):
         self._find.setAccessibleName("Filter the log")
         self._find.setMaximumWidth(240)
         self._text = QPlainTextEdit(readOnly=True, maximumBlockCount=KEPT)
+        self._text.setProperty("role", "plain")
         self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self._text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         head = QHBoxLayout()
@@ -161,8 +162,9 @@ class LogView(QWidget):
         return line.level >= self._level.currentData() and wanted in str(line).casefold()
 
     def _refill(self) -> None:
+        lines = self._store.lines  # first: lines that are only now collected are announced too
         self._text.clear()
-        self._append(self._store.lines)
+        self._append(lines)
 
     def _append(self, lines: list[Line]) -> None:
         passing = [line for line in lines if self._passes(line)]

@@ -210,7 +210,14 @@ class MainWindow(QMainWindow):
 
             return PreferencesPage(services, self._log_folder)
         module, kind = PAGES[name]
-        page: Page = getattr(importlib.import_module(module), kind)(services)
+        try:
+            page: Page = getattr(importlib.import_module(module), kind)(services)
+        except Exception:
+            # One broken page must not take the others along.
+            log.exception("the page %s could not be made", name)
+            from desktop.widgets.unbuilt_page import BrokenPage
+
+            return BrokenPage(services, name)
         return page
 
     def _run_page(self) -> None:

@@ -112,7 +112,8 @@ class Toasts(Overlay):
     def wanted_height(self, available: int) -> int:
         """As high as the messages are at this width."""
         width = min(self._width, self.parentWidget().width())
-        return min(available, self._layout.heightForWidth(width))
+        heights = [toast.layout().totalHeightForWidth(width) for toast in self._toasts]
+        return min(available, sum(heights) + SPACE_S * (len(heights) - 1))
 
     def dismiss_all(self) -> None:
         """Take all away."""
@@ -141,9 +142,12 @@ class Toasts(Overlay):
         if not self._toasts:
             self.hide()
             return
+        # Shown first: a layout gives hidden widgets no height.
+        self.show()
+        for toast in self._toasts:
+            toast.show()
         self._layout.activate()
         self.place()
-        self.show()
         self.raise_()
 
 

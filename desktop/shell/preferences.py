@@ -241,5 +241,6 @@ def _form(*rows: tuple[str, QWidget]) -> QWidget:
     for title, widget in rows:
         name = label(title, "muted")
         name.setMinimumWidth(180)
+        name.setMinimumHeight(widget.sizeHint().height())
         form.addRow(name, widget)
     return card

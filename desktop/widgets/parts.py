@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme
 
 ICON = QSize(18, 18)
+TEXT_WIDTH = 460
 
 
 def label(text: str, role: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
@@ -96,8 +96,7 @@ class EmptyState(QWidget):
         self.title.setWordWrap(True)
         self.text = label(text, "muted", wrap=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.text.setFixedWidth(460)
-        self.text.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.MinimumExpanding)
+        self.text.setFixedWidth(TEXT_WIDTH)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
         layout.setSpacing(SPACE_M)
@@ -116,6 +115,12 @@ class EmptyState(QWidget):
         layout.addStretch(3)
         theme.changed.connect(self._show_icon)
         self._show_icon()
+
+    def event(self, event: QEvent) -> bool:
+        """Give the text the height it needs at its width: a centred label does not ask for it."""
+        if event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.Show):
+            self.text.setFixedHeight(self.text.heightForWidth(TEXT_WIDTH))
+        return super().event(event)
 
     def _show_icon(self) -> None:
         self._picture.setPixmap(self._icon.pixmap(QSize(56, 56), self.devicePixelRatioF()))

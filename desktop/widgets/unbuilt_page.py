@@ -1,4 +1,4 @@
-"""The page of a workspace that this version does not have."""
+"""The pages of workspaces that this version does not have, or that could not be made."""
 
 from __future__ import annotations
 
@@ -21,3 +21,18 @@ class UnbuiltPage(Page):
         layout.addWidget(
             EmptyState(services.theme, self.icon, self.title, self.promise, role=self.workspace)
         )
+
+
+class BrokenPage(UnbuiltPage):
+    """In place of a page that failed; the others go on."""
+
+    icon = "warning-circle"
+    promise = (
+        "This workspace could not be loaded; jobs and results are safe, and the other workspaces work. "
+        "The log (Ctrl+L) says why. Installing Triptych again repairs a damaged installation."
+    )
+
+    def __init__(self, services: Services, workspace: str) -> None:
+        self.workspace = workspace
+        self.title = workspace.capitalize()
+        super().__init__(services)
