@@ -13,15 +13,15 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QScrollArea,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from desktop.images.specs import duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
-from desktop.widgets.parts import label, line
+from desktop.widgets.parts import button, label, line
 from engine.project import ResultRecord
 
 Rows = list[tuple[str, str]]
@@ -46,12 +46,14 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
         ("Seed", str(manifest.get("seed", spec.get("seed", "")))),
         ("Size", f"{size[0]} × {size[1]} px" if all(size) else ""),
     ]
-    extra = ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in sampler.items() if name != "name"
-    )
-    name = str(sampler.get("name", ""))
+    extra = [
+        (name.replace("_", " ").capitalize(), f"{value:g}" if isinstance(value, float) else str(value))
+        for name, value in sampler.items()
+        if name != "name"
+    ]
     sampling: Rows = [
-        ("Sampler", f"{name} ({extra})" if extra else name),
+        ("Sampler", str(sampler.get("name", ""))),
+        *extra,
         ("Steps", str(params.get("steps", ""))),
         ("Guidance", f"{params['guidance']:g}" if "guidance" in params else ""),
         ("Pictures", str(params.get("count", ""))),
@@ -154,15 +156,17 @@ def _value_grid(rows: Rows) -> QGridLayout:
     return grid
 
 
-def _action_button(action: QAction) -> QToolButton:
-    result = QToolButton()
-    result.setDefaultAction(action)
-    result.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+def _action_button(action: QAction) -> QPushButton:
+    """A push button for an action; a QToolButton would cut its text."""
+    result = button(action.text(), action.trigger, icon=action.icon())
     result.setIconSize(QSize(16, 16))
-    result.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    result.setProperty("role", "outlined")
-    result.setMinimumHeight(30)
-    policy = result.sizePolicy()
-    policy.setHorizontalPolicy(policy.Policy.Expanding)
-    result.setSizePolicy(policy)
+
+    def follow() -> None:
+        result.setEnabled(action.isEnabled())
+        result.setToolTip(action.toolTip())
+
+    action.changed.connect(follow)
+    # The action lives longer than the button.
+    result.destroyed.connect(lambda: action.changed.disconnect(follow))
+    follow()
     return result

@@ -33,6 +33,7 @@ class PromptText(QPlainTextEdit):
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self.completer.setMaxVisibleItems(SUGGESTIONS)
         self.completer.activated.connect(self.take)
+        self.completer.popup().setProperty("role", "popup")
         self.setTabChangesFocus(True)
         self.setAccessibleName(title)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)

@@ -32,7 +32,7 @@ ONE, ANY, TWO = "one", "any", "two"
 ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("again", "Run again", "Ctrl+R", "arrows-clockwise", ANY, "Make the same pictures again"),
     ("vary", "Vary seed", "Ctrl+Shift+R", "shuffle", ANY, "Same settings, another seed"),
-    ("use", "Use these settings", "Ctrl+U", "sliders-horizontal", ONE, "Put them into the form"),
+    ("use", "Use settings", "Ctrl+U", "sliders-horizontal", ONE, "Put them into the form"),
     ("star", "Star", "S", "star", ANY, "Star the selected pictures, or take their star"),
     ("like", "Like", "L", "thumbs-up", ANY, "Like the selected pictures, or take it back"),
     ("dislike", "Dislike", "D", "thumbs-down", ANY, "Dislike the selected pictures, or take it back"),

@@ -17,6 +17,8 @@ class SeedEditor(FieldEditor):
     Typing a seed locks it: who writes a number wants that number.
     """
 
+    resettable = False
+
     def __init__(self, theme: Theme, title: str) -> None:
         super().__init__()
         self._theme = theme

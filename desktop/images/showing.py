@@ -76,6 +76,7 @@ class Showing(QObject):
             return
         running = self._model.running
         self._following = True
+        self._select_quietly([])
         self._show_job(running.id if running is not None else job)
 
     def show_job(self, job: str) -> None:

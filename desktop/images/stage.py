@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor, QImage, QPixmap
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from desktop.theme import SPACE_M, SPACE_S, SPACE_XS, Theme, tabular
 from desktop.widgets.compare_view import CompareMode, CompareView
+from desktop.widgets.elided_label import ElidedLabel
 from desktop.widgets.image_canvas import ImageCanvas, Tile
 from desktop.widgets.pan_zoom import PanZoomView
 from desktop.widgets.parts import button, icon_button, label
@@ -62,25 +63,24 @@ class Stage(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._bar)
         layout.addWidget(self._stack, 1)
+        layout.addWidget(self._info_bar)
         for view in (self.canvas, self.compare):
             view.zoom_changed.connect(self._show_zoom)
-            view.pixel_changed.connect(self.pixel.setText)
-        self.compare.described.connect(self.note.setText)
+            view.pixel_changed.connect(self._show_pixel)
+        self.compare.described.connect(lambda: self._show_pixel(""))
         theme.changed.connect(self._use_colours)
         self._use_colours()
-        self.setMinimumWidth(420)
+        self.setMinimumWidth(340)
         self.show_empty()
 
     # --- tool bar ---------------------------------------------------------------------------------
 
     def _make_tools(self) -> None:
         theme = self._theme
-        self.title = label("")
-        self.title.setMinimumWidth(40)
-        self.note = label("", "muted")
-        self.note.setMinimumWidth(0)
-        self.pixel = label("", "muted")
-        self.pixel.setFont(tabular(self.pixel.font()))
+        self.title = ElidedLabel("heading")
+        self.note = ElidedLabel("muted")
+        self.info = ElidedLabel("muted")
+        self.info.setFont(tabular(self.info.font()))
         self.zoom = QLabel()
         self.zoom.setProperty("role", "muted")
         self.zoom.setFont(tabular(self.zoom.font()))
@@ -89,31 +89,29 @@ class Stage(QWidget):
         self.zoom.setAccessibleName("Zoom")
         self.fit_button = icon_button(theme.icon("frame-corners"), "Fit (F)", lambda: self.view.fit())
         self.one_button = icon_button(
-            theme.icon("number-square-one"), "One picture pixel per screen pixel (1)",
+            theme.icon("number-square-one"),
+            "One picture pixel per screen pixel (1)",
             lambda: self.view.one_to_one(),
-        )  # fmt: skip
+        )
         self.smooth_button = icon_button(
             theme.icon("drop-half"), "Smooth enlarging instead of visible pixels"
         )
         self.smooth_button.setCheckable(True)
         self.smooth_button.toggled.connect(self._set_smooth)
-        self.live_button = button(
-            "Show running job", self.live_requested.emit, "quiet", theme.icon("play")
-        )
+        self.live_button = button("Live", self.live_requested.emit, "quiet", theme.icon("play"))
+        self.live_button.setToolTip("Show the running job")
+        self.live_button.setAccessibleName("Show the running job")
         self.live_button.hide()
-        self._bar = QFrame()
-        self._bar.setMinimumHeight(40)
-        row = QHBoxLayout(self._bar)
-        row.setContentsMargins(SPACE_M, SPACE_XS, SPACE_S, SPACE_XS)
-        row.setSpacing(SPACE_S)
         self._compare_tools = self._make_compare_tools()
-        row.addWidget(self._compare_tools)
-        row.addWidget(self.title)
-        row.addWidget(self.note, 1)
-        row.addWidget(self.live_button)
-        row.addWidget(self.pixel)
+        self._bar, top = _bar(40)
+        top.addWidget(self._compare_tools)
+        top.addWidget(self.title)
+        top.addWidget(self.note, 1)
+        top.addWidget(self.live_button)
+        self._info_bar, bottom = _bar(34)
+        bottom.addWidget(self.info, 1)
         for widget in (self.zoom, self.fit_button, self.one_button, self.smooth_button):
-            row.addWidget(widget)
+            bottom.addWidget(widget)
 
     def _make_compare_tools(self) -> QWidget:
         tools = QWidget()
@@ -177,7 +175,6 @@ class Stage(QWidget):
 
     def show_compare(self, first: QImage, second: QImage, names: tuple[str, str]) -> None:
         """Compare two pictures."""
-        self.title.setText("")
         self.compare.set_images(first, second, names)
         self.set_compare_mode(self.compare.mode)
         self._show(self.compare)
@@ -198,9 +195,17 @@ class Stage(QWidget):
     def _show(self, widget: QWidget) -> None:
         self._stack.setCurrentWidget(widget)
         self._compare_tools.setVisible(widget is self.compare)
-        self._bar.setVisible(widget is not self._empty)
-        self.pixel.clear()
+        for bar in (self._bar, self._info_bar):
+            bar.setVisible(widget is not self._empty)
+        self.title.setVisible(widget is self.canvas)
+        if widget is not self.canvas:
+            self.note.clear()
+        self._show_pixel("")
         self._show_zoom(self.view.current_zoom())
+
+    def _show_pixel(self, text: str) -> None:
+        """The pixel under the cursor; without one, what the comparison found."""
+        self.info.setText(text or (self.compare.note if self.comparing else ""))
 
     def _show_zoom(self, zoom: float) -> None:
         self.zoom.setText(f"{zoom * 100:.0f} %" if zoom else "")
@@ -243,8 +248,6 @@ class Welcome(QWidget):
             icon = self._theme.icon("image", "muted")
             self._picture.setPixmap(icon.pixmap(QSize(72, 72), ratio))
             return
-        from PySide6.QtGui import QPixmap
-
         shown = self._image.scaled(
             QSize(360, 240) * ratio,
             Qt.AspectRatioMode.KeepAspectRatio,
@@ -255,5 +258,14 @@ class Welcome(QWidget):
         self._picture.setPixmap(pixmap)
 
 
+def _bar(height: int) -> tuple[QFrame, QHBoxLayout]:
+    bar = QFrame()
+    bar.setFixedHeight(height)
+    row = QHBoxLayout(bar)
+    row.setContentsMargins(SPACE_M, 0, SPACE_S, 0)
+    row.setSpacing(SPACE_S)
+    return bar, row
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:80]
+    return " ".join(text.split())

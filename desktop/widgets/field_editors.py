@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -32,6 +32,8 @@ class FieldEditor(QWidget):
     changed = Signal()
     wide = False
     """Whether the editor takes the full width, under its label."""
+    resettable = True
+    """Whether "back to the default" means anything for this value."""
 
     def value(self) -> Any:
         """The value; meaningful only while :meth:`error` is empty."""
@@ -93,6 +95,7 @@ class NumberBox(QAbstractSpinBox):
         self._step = step
         self._whole = whole
         self.lineEdit().setMaxLength(40)
+        self.lineEdit().setTextMargins(6, 0, 0, 0)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def number(self) -> float | int | None:
@@ -109,6 +112,13 @@ class NumberBox(QAbstractSpinBox):
         self.lineEdit().setText(str(value) if self._whole else f"{float(value):.10g}")
 
     limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def sizeHint(self) -> QSize:
+        # As high as a line of text in the same form.
+        return QSize(super().sizeHint().width(), self.lineEdit().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(super().minimumSizeHint().width(), self.sizeHint().height())
 
     def stepBy(self, steps: int) -> None:
         number = self.number()

@@ -252,7 +252,9 @@ class Gallery(QWidget):
         text = f"{number:,} result{'' if number == 1 else 's'}"
         if selected > 1:
             text = f"{selected:,} of {text} selected"
-        self.count.setText(text if number or not self.filtered else "Nothing matches")
+        if not number:
+            text = "Nothing matches" if self.filtered else "No results yet"
+        self.count.setText(text)
 
     # --- selection --------------------------------------------------------------------------------
 

@@ -161,6 +161,7 @@ class ImageCanvas(PanZoomView):
     def set_tile(self, index: int, tile: Tile) -> None:
         """Replace one tile."""
         self._tiles[index] = tile
+        self.zoom_changed.emit(self.current_zoom())
         if tile.state is not TileState.PREVIEW:
             self._described()
         self.update()

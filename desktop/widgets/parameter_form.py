@@ -23,7 +23,8 @@ from desktop.widgets.field_editors import (
 )
 from engine.errors import invalid_input
 
-LABEL_WIDTH = 76
+LABEL_WIDTH = 84
+RESET_SIZE = 22
 EditorFactory = Callable[[Schema, str], FieldEditor]
 
 
@@ -100,6 +101,7 @@ class _Row:
         self.reset = QToolButton()
         self.reset.setText("↺")
         self.reset.setAutoRaise(True)
+        self.reset.setFixedSize(RESET_SIZE, RESET_SIZE)
         self.reset.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.reset.setToolTip(f"Reset {title} to its default")
         self.reset.setAccessibleName(f"Reset {title} to its default")
@@ -127,7 +129,7 @@ class _Row:
         self.error.setText(problem)
         self.error.setVisible(self.shown and bool(problem))
         changed = bool(problem) or self.editor.value() != self.default
-        self.reset.setVisible(self.shown and changed)
+        self.reset.setVisible(self.shown and changed and self.editor.resettable)
 
 
 class ParameterForm(QWidget):
@@ -171,10 +173,10 @@ class ParameterForm(QWidget):
         self._quiet = False
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(8)
+        self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(6)
         self._grid.setColumnMinimumWidth(0, LABEL_WIDTH)
-        self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnStretch(2, 1)
         names = [n for n in schema["properties"] if n not in skip and n not in self._advanced]
         self._more = self._make_more_button()
         for name in [*names, *self._advanced]:
@@ -205,22 +207,18 @@ class ParameterForm(QWidget):
 
     def _place(self, row: _Row) -> None:
         grid, at = self._grid, self._grid.rowCount()
+        grid.addWidget(row.label, at, 0)
+        grid.addWidget(row.reset, at, 1)
         if isinstance(row.editor, UnionEditor):
-            grid.addWidget(row.label, at, 0)
-            grid.addWidget(row.editor.choice, at, 1)
-            grid.addWidget(row.reset, at, 2)
-            grid.addWidget(row.error, at + 1, 1, 1, 2)
+            grid.addWidget(row.editor.choice, at, 2)
+            grid.addWidget(row.error, at + 1, 0, 1, 3)
             grid.addWidget(row.editor, at + 2, 0, 1, 3)
         elif row.editor.wide:
-            grid.addWidget(row.label, at, 0, 1, 2)
-            grid.addWidget(row.reset, at, 2)
             grid.addWidget(row.editor, at + 1, 0, 1, 3)
             grid.addWidget(row.error, at + 2, 0, 1, 3)
         else:
-            grid.addWidget(row.label, at, 0)
-            grid.addWidget(row.editor, at, 1)
-            grid.addWidget(row.reset, at, 2)
-            grid.addWidget(row.error, at + 1, 1, 1, 2)
+            grid.addWidget(row.editor, at, 2)
+            grid.addWidget(row.error, at + 1, 0, 1, 3)
         row.reset.clicked.connect(lambda: self.reset(row.name))
         row.editor.changed.connect(lambda: self._row_changed(row))
 

@@ -61,7 +61,17 @@ class StripView(QListView):
     def _cell_rect(self, row: int) -> QRect:
         line, column = divmod(row, self.columns)
         top = line * self._cell - self.verticalOffset()
-        return QRect(MARGIN + column * self._cell, top, self._cell, self._cell)
+        # Full rows fill the width, so that both margins are the same.
+        left, right = (MARGIN + round(at * self._pitch) for at in (column, column + 1))
+        return QRect(left, top, right - left, self._cell)
+
+    @property
+    def _pitch(self) -> float:
+        """Distance of columns: a cell and its share of what is left over."""
+        return max(self._cell, (self.viewport().width() - 2 * MARGIN) / self.columns)
+
+    def _column_at(self, x: int) -> int:
+        return int((x - MARGIN) // self._pitch)
 
     def _rows_in(self, area: QRect) -> range:
         """Rows whose cells may touch an area of the viewport."""
@@ -75,7 +85,7 @@ class StripView(QListView):
         return self._cell_rect(index.row()) if index.isValid() else QRect()
 
     def indexAt(self, point: QPoint) -> QModelIndex:
-        column = (point.x() - MARGIN) // self._cell
+        column = self._column_at(point.x())
         if not 0 <= column < self.columns:
             return QModelIndex()
         row = (point.y() + self.verticalOffset()) // self._cell * self.columns + column
@@ -148,9 +158,7 @@ class StripView(QListView):
         }[action]
         return self.model().index(min(last, max(0, moved)), 0)
 
-    def setSelection(
-        self, rect: QRect, command: QItemSelectionModel.SelectionFlag
-    ) -> None:
+    def setSelection(self, rect: QRect, command: QItemSelectionModel.SelectionFlag) -> None:
         area = rect.normalized()
         selection = QItemSelection()
         if self._is_click(rect):
@@ -171,7 +179,7 @@ class StripView(QListView):
         return abs(rect.width()) <= 1 and abs(rect.height()) <= 1
 
     def _nearest(self, point: QPoint) -> int:
-        column = min(self.columns - 1, max(0, (point.x() - MARGIN) // self._cell))
+        column = min(self.columns - 1, max(0, self._column_at(point.x())))
         line = max(0, (point.y() + self.verticalOffset()) // self._cell)
         return min(self._count() - 1, line * self.columns + column)
 
