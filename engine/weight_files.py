@@ -197,7 +197,8 @@ class _Checksums:
         if self._known is None:
             self._known = {}
             with contextlib.suppress(OSError, ValueError):
-                for path, entry in json.loads(self._file().read_text(encoding="utf-8")).items():
+                stored = json.loads(self._file().read_text(encoding="utf-8"))
+                for path, entry in stored.items() if isinstance(stored, dict) else ():
                     if isinstance(entry, list) and len(entry) == 3:
                         self._known[path] = entry
         return self._known

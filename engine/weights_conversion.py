@@ -11,6 +11,7 @@ no way around it: a file that the weights-only reader refuses is not converted.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import child
+from engine.device import is_out_of_memory
 from engine.errors import EngineError, bad_file, invalid_input
 
 if TYPE_CHECKING:
@@ -105,35 +107,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(source: Path, target: Path) -> None:
-    import pickle
-
-    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
-        allowed = 4 * source.stat().st_size + MEMORY_RESERVE
-        _limit_resources(allowed)
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(source, map_location="cpu", weights_only=True)
-        tensors = _separate(_state_dict(content, source))
-        save_file(tensors, target, metadata={"converted_from": source.name})
-    except pickle.UnpicklingError as error:
-        raise _refused(source, str(error)) from error
+        with source.open("rb"):
+            allowed = 4 * source.stat().st_size + MEMORY_RESERVE
     except OSError as error:
         raise invalid_input(
-            f"Converting {source.name} stopped: {error.strerror or error}. Nothing was added.",
-            "Check that the file can be read and that the disk has room for another copy.",
+            f"{source.name} cannot be read: {error.strerror}. Nothing was added.",
+            "Check that the file is there and may be read.",
+        ) from error
+    importlib.import_module("torch")  # before the limit, which is for the file alone
+    _limit_resources(allowed)
+    try:
+        tensors = _read(source)
+        save_file(tensors, target, metadata={"converted_from": source.name})
+    except (OSError, SafetensorError) as error:
+        raise invalid_input(
+            f"The converted copy of {source.name} cannot be written: {error}. Nothing was added.",
+            "Check that the disk has room for another copy.",
         ) from error
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            raise invalid_input(
-                f"Converting {source.name} wants more memory than such a file should need "
-                f"({allowed >> 20} MiB); it was stopped and nothing was added.",
-                "The file may be made to do harm. Get it from its maker, if possible as safetensors.",
-            ) from error
-        raise _damaged(source, str(error)) from error
-    except (EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise invalid_input(
+            f"Converting {source.name} wants more memory than such a file should need "
+            f"({allowed >> 20} MiB); it was stopped and nothing was added.",
+            "The file may be made to do harm. Get it from its maker, if possible as safetensors.",
+        ) from error
+
+
+def _read(source: Path) -> dict[str, Tensor]:
+    """Named tensors of a pickle, by the reader that knows nothing but tensors."""
+    import pickle
+
+    import torch
+
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(source, str(error)) from error
+    except Exception as error:  # a damaged file makes the reader fail in a hundred ways
+        if is_out_of_memory(error):
+            raise
         raise _damaged(source, f"{type(error).__name__}: {error}") from error
+    return _separate(_state_dict(content, source))
 
 
 def _limit_resources(allowed: int) -> None:
