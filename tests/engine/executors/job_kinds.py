@@ -70,13 +70,15 @@ def ignore(params: Params, inputs: dict[str, Any], ctx: RunContext) -> dict[str,
 
 @kind("flood")
 def flood(params: Params, inputs: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
-    """Many progress events and a few previews."""
+    """Many progress events, one every ``seconds``, and a few previews."""
     image = np.zeros((8, 8, 3), np.uint8)
+    due = time.monotonic()
     for index in range(params.count):
         ctx.progress(index + 1, params.count)
         if index % 100 == 0:
             ctx.preview(image)
-        time.sleep(params.seconds)
+        due += params.seconds
+        time.sleep(max(0.0, due - time.monotonic()))
     ctx.save("flood", b"flood", "text/plain")
     return {}
 
