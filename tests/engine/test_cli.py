@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -19,10 +18,7 @@ from PIL import Image
 
 from engine import cli
 from engine.errors import EngineError
-from engine.headless import OutputFolder, file_stem
-from engine.images.metadata import write_png
-from engine.job import JobSpec, Progress
-from engine.progress import ProgressLine
+from engine.job import JobSpec
 
 JOB_KINDS = "tests.engine.executors.job_kinds"
 
@@ -287,36 +283,6 @@ def test_a_disk_that_becomes_full_keeps_what_was_saved(
     assert not list(folder.glob(".*"))
 
 
-def test_names_never_overwrite(tmp_path: Path) -> None:
-    folder = OutputFolder(tmp_path)
-    manifest = {"name": "image-0001", "prompt": "Red  heart!", "seed": 42}
-    first = write_png(np.zeros((2, 2, 3), np.uint8), manifest)
-    other = write_png(np.ones((2, 2, 3), np.uint8), manifest)
-    for data in (first, other, first, other):
-        reference = folder.put(data, "image/png", manifest)
-        assert folder.verify(reference)
-        assert folder.path(reference).read_bytes() == data
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "00042_red-heart-2.png",
-        "00042_red-heart.png",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("manifest", "stem"),
-    [
-        ({"name": "image-0001", "seed": 7, "prompt": "Café au lait"}, "00007_cafe-au-lait"),
-        ({"name": "image-0001", "seed": 7, "prompt": "../../etc/passwd"}, "00007_etc-passwd"),
-        ({"name": "image-0001", "seed": 7, "prompt": "", "class_name": "faces"}, "00007_faces"),
-        ({"name": "image-0001", "seed": 123456789, "prompt": "心"}, "123456789"),
-        ({"name": "tracks", "prompt": None}, "tracks"),
-        ({"name": "x", "seed": 0, "prompt": "a" * 500}, "00000_" + "a" * 60),
-    ],
-)
-def test_file_names_are_readable_and_harmless(manifest: dict[str, Any], stem: str) -> None:
-    assert file_stem(manifest) == stem
-
-
 # --- lists, models, example, window ---------------------------------------------------------------
 
 
@@ -382,22 +348,9 @@ def test_doctor_says_what_it_found(triptych: Run) -> None:
     states = {check["name"]: check["state"] for check in report["checks"]}
     assert {"python", "packages", "torch", "memory", "disk", "projects"} <= states.keys()
     assert states["model builtin"] == "ok"
-
-
-def test_doctor_names_a_missing_library(
-    triptych: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from engine import doctor
-
-    (tmp_path / "system-libraries.txt").write_text("# comment\nlibnosuch.so.1  libnosuch1\n")
-    monkeypatch.setattr(doctor, "RESOURCES", tmp_path)
-    assert doctor.missing_libraries() == {"libnosuch.so.1": "libnosuch1"}
-    assert "libnosuch.so.1" in str(doctor.window_obstacle())
-    _, out, _ = triptych("doctor", "--quick")
-    assert "sudo apt-get install libnosuch1" in out
-    assert "ok       python" in out
+    _, plain, _ = triptych("doctor", "--quick")
+    assert "ok       python: " in plain
     _, quiet, _ = triptych("doctor", "--quick", "--quiet")
-    assert "sudo apt-get install libnosuch1" in quiet
     assert "ok  " not in quiet
 
 
@@ -416,23 +369,6 @@ def test_a_mistake_of_ours_is_still_one_json_object(
 
 
 # --- small parts ----------------------------------------------------------------------------------
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        """See :meth:`io.IOBase.isatty`."""
-        return True
-
-
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
-    for stream, fits in ((Terminal(), "\r\x1b[K[####"), (io.StringIO(), "100%  Step 2 of 2\n")):
-        with ProgressLine(stream) as line:
-            for done in range(3):
-                line.show(Progress("job", done, 2, f"Step {done} of 2"))
-        assert fits in stream.getvalue()
-    assert "\x1b" not in stream.getvalue()
 
 
 def test_job_files_may_not_be_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
