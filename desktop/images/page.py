@@ -27,7 +27,7 @@ from engine.errors import EngineError
 from engine.job import JobState
 
 SETTINGS_KEY = "images.settings"
-EXAMPLE = {"prompt": "red apple", "count": 4, "seed": 7}
+EXAMPLE = {"prompt": "red heart", "count": 4, "seed": 7}
 WELCOME_PICTURE = Path(__file__).resolve().parents[2] / "resources" / "samples" / "images.png"
 
 

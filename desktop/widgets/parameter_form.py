@@ -105,10 +105,6 @@ class _Row:
         self.reset.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.reset.setToolTip(f"Reset {title} to its default")
         self.reset.setAccessibleName(f"Reset {title} to its default")
-        # Keeps its place while hidden, so that fields do not jump.
-        policy = self.reset.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.reset.setSizePolicy(policy)
         self.error = QLabel()
         self.error.setProperty("role", "bad")
         self.error.setWordWrap(True)
@@ -117,6 +113,10 @@ class _Row:
     def show(self, shown: bool) -> None:
         """Show or fold away the row."""
         self.shown = shown
+        # The button keeps its place while only it is hidden, so that fields do not jump.
+        policy = self.reset.sizePolicy()
+        policy.setRetainSizeWhenHidden(shown)
+        self.reset.setSizePolicy(policy)
         self.label.setVisible(shown)
         self.editor.setVisible(shown)
         if isinstance(self.editor, UnionEditor):
@@ -191,11 +191,11 @@ class ParameterForm(QWidget):
             )
             self._rows[name] = row
             self._place(row)
-        self._show_advanced(False)
+            row.show(name not in self._advanced)
         self.reset()
 
     def _make_more_button(self) -> QToolButton:
-        button = QToolButton()
+        button = QToolButton(self)
         button.setText("More settings")
         button.setCheckable(True)
         button.setAutoRaise(True)
