@@ -179,7 +179,7 @@ class JobQueue:
     ) -> None:
         with self._database.transaction() as connection:
             present = _state_of(connection, job)
-            if present not in sources or present not in _PREDECESSORS[state]:
+            if present not in sources:
                 raise invalid_input(
                     f"The job is {present} and cannot become {state}; it stays {present}.",
                     "Run it again as a new job." if present.terminal else "",

@@ -521,6 +521,7 @@ def test_a_damaged_database_is_refused_untouched_and_the_results_can_be_had_back
     with Project.create(tmp_path) as project:
         project.add_jobs([spec(seed=seed) for seed in range(200)])
         made = [add_result(project, "job", f"image-{index}", prompt="kept") for index in range(3)]
+        write_ahead_log = (tmp_path / f"{DATABASE}-wal").read_bytes()
     path = tmp_path / DATABASE
     path.write_bytes(damage(path.read_bytes()))
     before = path.read_bytes()
@@ -532,8 +533,9 @@ def test_a_damaged_database_is_refused_untouched_and_the_results_can_be_had_back
     # As the hint says:
     assert "make a new project in that folder" in raised.value.hint
     path.rename(tmp_path / "damaged.sqlite")
-    (tmp_path / f"{DATABASE}-wal").write_bytes(b"left behind by the damaged one")
+    (tmp_path / f"{DATABASE}-wal").write_bytes(write_ahead_log)  # as a crash leaves it
     with Project.create(tmp_path) as project:
+        assert project.jobs() == []
         found = project.results()
         assert [record.name for record in found] == ["image-2", "image-1", "image-0"]
         assert [record.artifact for record in reversed(found)] == [record.artifact for record in made]
