@@ -12,7 +12,7 @@ failed=()
 
 check() {
     say "" "== $*"
-    "$@" || failed+=("$1 $2")
+    "$@" || failed+=("${*:1:2}")
 }
 
 # An X server of our own with OpenGL in software, so that the window's tests see the same on every
@@ -36,11 +36,12 @@ check ruff format --check .
 check mypy --no-error-summary
 check lint-imports --no-logo
 start_display
-check pytest --color=auto "$@"
+check pytest "$@"
 
 say ""
 if ((${#failed[@]})); then
-    say "FAILED after $SECONDS s: $(printf '%s; ' "${failed[@]}")"
+    IFS=,
+    say "FAILED after $SECONDS s: ${failed[*]}"
     exit 1
 fi
 say "All checks passed in $SECONDS s."
