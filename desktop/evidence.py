@@ -161,18 +161,19 @@ class Hooks:
         self.window_shown = False
         """Whether Qt's fatal messages can still mean that there is no display."""
         self._before = (sys.excepthook, threading.excepthook, sys.unraisablehook)
+        self._qt_before: Callable[..., object] | None = None
 
     def install(self) -> None:
         """Replace the hooks of interpreter and Qt."""
         sys.excepthook = self._uncaught
         threading.excepthook = self._uncaught_in_thread
         sys.unraisablehook = self._unraisable
-        qInstallMessageHandler(self._qt_message)
+        self._qt_before = qInstallMessageHandler(self._qt_message)
 
     def remove(self) -> None:
         """Put the earlier hooks back."""
         sys.excepthook, threading.excepthook, sys.unraisablehook = self._before
-        qInstallMessageHandler(None)
+        qInstallMessageHandler(self._qt_before)
 
     def _uncaught(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None

@@ -55,6 +55,7 @@ QPushButton[role="primary"]:disabled {
 }
 QPushButton[role="quiet"] { background: transparent; border-color: transparent; padding: 5px 8px; }
 QPushButton[role="quiet"]:hover { background: $hover; }
+QPushButton[role="quiet"]:checked { background: $hover; border-color: $border; }
 QPushButton[role="quiet"]:focus { border-color: $accent; }
 
 QToolButton {
@@ -70,36 +71,38 @@ QToolButton[role="rail"] { color: $muted; padding: 6px 2px; border-radius: 8px; 
 QToolButton[role="rail"]:checked { color: $text; background: $raised; border-color: transparent; }
 QToolButton[role="rail"]:focus { border-color: $accent; }
 
-QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QComboBox {
+QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox, QDoubleSpinBox, QComboBox {
     background: $raised; border: 1px solid $border; border-radius: ${radius}px;
     padding: 4px 8px; min-height: 20px;
 }
-QLineEdit:hover, QPlainTextEdit:hover, QTextEdit:hover, QSpinBox:hover, QDoubleSpinBox:hover,
+QLineEdit:hover, QPlainTextEdit:hover, QTextEdit:hover, QAbstractSpinBox:hover, QDoubleSpinBox:hover,
 QComboBox:hover { border-color: $muted; }
-QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
+QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QAbstractSpinBox:focus, QDoubleSpinBox:focus,
 QComboBox:focus { border-color: $accent; }
-QLineEdit:disabled, QPlainTextEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled,
+QLineEdit:disabled, QPlainTextEdit:disabled, QAbstractSpinBox:disabled, QDoubleSpinBox:disabled,
 QComboBox:disabled { color: $disabled; background: $surface; }
 QPlainTextEdit, QTextEdit { padding: 4px 4px; }
 QPlainTextEdit[role="plain"] { background: $sunken; border: none; border-radius: 0; }
 QLineEdit { lineedit-clear-button-icon: url("$icons/clear.svg"); }
 QLineEdit[bad="true"], QPlainTextEdit[bad="true"] { border-color: $bad; }
-QComboBox::drop-down, QSpinBox::up-button, QSpinBox::down-button,
+QComboBox::drop-down, QAbstractSpinBox::up-button, QAbstractSpinBox::down-button,
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {
     border: none; background: transparent; width: 20px;
 }
-QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {
+QComboBox::down-arrow, QAbstractSpinBox::down-arrow, QDoubleSpinBox::down-arrow {
     image: url("$icons/caret-down.svg"); width: 12px; height: 12px;
 }
-QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {
+QAbstractSpinBox::up-arrow, QDoubleSpinBox::up-arrow {
     image: url("$icons/caret-up.svg"); width: 12px; height: 12px;
 }
-QSpinBox::up-button:hover, QSpinBox::down-button:hover, QDoubleSpinBox::up-button:hover,
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover, QDoubleSpinBox::up-button:hover,
 QDoubleSpinBox::down-button:hover { background: $hover; border-radius: 4px; }
-QComboBox QAbstractItemView {
+QComboBox QAbstractItemView, QAbstractItemView[role="popup"] {
     background: $raised; border: 1px solid $border; padding: 4px; outline: none;
 }
-QComboBox QAbstractItemView::item { min-height: 24px; padding: 0 6px; border-radius: 4px; }
+QComboBox QAbstractItemView::item, QAbstractItemView[role="popup"]::item {
+    min-height: 24px; padding: 0 6px; border-radius: 4px;
+}
 
 QCheckBox, QRadioButton { spacing: 8px; background: transparent; }
 QCheckBox::indicator, QRadioButton::indicator {
@@ -188,7 +191,7 @@ _WORKSPACE = Template("""
 [workspace="$name"] QPushButton[role="primary"]:disabled { background: $hover; border-color: $border; }
 [workspace="$name"] QPushButton:focus, [workspace="$name"] QToolButton:focus,
 [workspace="$name"] QLineEdit:focus, [workspace="$name"] QPlainTextEdit:focus,
-[workspace="$name"] QSpinBox:focus, [workspace="$name"] QDoubleSpinBox:focus,
+[workspace="$name"] QAbstractSpinBox:focus, [workspace="$name"] QDoubleSpinBox:focus,
 [workspace="$name"] QComboBox:focus { border-color: $accent; }
 [workspace="$name"] QPushButton[role="primary"]:focus { border-color: $text; }
 [workspace="$name"] QSlider::sub-page:horizontal, [workspace="$name"] QProgressBar::chunk,

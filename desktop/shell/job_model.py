@@ -41,7 +41,8 @@ Index = QModelIndex | QPersistentModelIndex
 def job_title(spec: JobSpec) -> str:
     """What a job does, in a few words: its kind, and what it is about."""
     what = spec.kind.rpartition(".")[2].replace("_", " ").capitalize()
-    about = str(spec.params.get("prompt") or spec.params.get("class_name") or "").strip()
+    names = (str(spec.params.get(key) or "").strip() for key in ("prompt", "class_name"))
+    about = next(filter(None, names), "")
     count = spec.params.get("count", 1)
     title = f"{what}: {about}" if about else what
     return f"{title} (×{count})" if isinstance(count, int) and count > 1 else title

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QSize, Qt, QTimer
-from PySide6.QtGui import QEnterEvent, QGuiApplication
+from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtGui import QCursor, QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.shell.banners import LEVEL_ICONS
@@ -74,19 +74,19 @@ class _Toast(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(_card(theme, notice, self.leave, self.leave))
         self._timer = QTimer(self, singleShot=True, interval=TOAST_MS[notice.level])
-        self._timer.timeout.connect(self.leave)
+        self._timer.timeout.connect(self._leave_unless_read)
         self._timer.start()
 
     def leave(self) -> None:
         self._timer.stop()
         self._gone(self)
 
-    def enterEvent(self, event: QEnterEvent) -> None:
-        """Somebody reads it: it stays."""
-        self._timer.stop()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        self._timer.start()
+    def _leave_unless_read(self) -> None:
+        """Go, but not while the mouse is on it. (Enter events do not tell when it was put there.)"""
+        if self.rect().contains(self.mapFromGlobal(QCursor.pos())):
+            self._timer.start()
+        else:
+            self.leave()
 
 
 class Toasts(Overlay):
