@@ -150,7 +150,7 @@ ensure_environment() {
     if environment_fits "$1" "$key"; then return; fi
     # Two installations at once would spoil each other: the second waits, and finds it done.
     exec {lock}<"$ROOT/installers"
-    flock "$lock"
+    flock --nonblock "$lock" || { say "Waiting for another installation here to end."; flock "$lock"; }
     if environment_fits "$1" "$key"; then return; fi
     FRESH=1
     python="$(find_python)"
