@@ -68,6 +68,8 @@ def load_job_modules(modules: Iterable[str] = BUILTIN_MODULES) -> None:
     A module that cannot be imported is logged and left out; what it would have offered is missing,
     and everything else works.
     """
+    # Before torch comes: its threads that spin while they wait are slow on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for module in modules:
         if module in sys.modules:
             continue

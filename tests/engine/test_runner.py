@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -280,6 +281,17 @@ def test_a_repaired_module_is_forgiven(handle, module) -> None:
     assert "mended_plugin" in runner._broken_modules
     load_job_modules([module("mended_plugin", "")])
     assert runner._broken_modules == {}
+
+
+def test_threads_wait_passively_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    load_job_modules([])
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    load_job_modules([])
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_plugins_are_named_by_argument_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
