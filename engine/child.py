@@ -8,8 +8,11 @@ from pathlib import Path
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Command line that runs a module of the engine in this interpreter's environment."""
-    return [sys.executable, "-m", module, *arguments]
+    """Command line that runs one of our modules in this interpreter's environment.
+
+    Whatever the folder is in which the user works (``-P``): it may contain another ``engine``.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:

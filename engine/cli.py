@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what ``argparse`` would have printed."""
-        raise invalid_input(f"{message}.".capitalize(), f"See `{self.prog} --help`.")
+        raise invalid_input(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,6 +122,7 @@ def _tell_error(error: EngineError, as_json: bool, **more: Any) -> int:
 
 
 def _window(options: argparse.Namespace) -> int:
+    from engine import child
     from engine.doctor import window_obstacle
 
     obstacle = window_obstacle()
@@ -131,7 +132,7 @@ def _window(options: argparse.Namespace) -> int:
         return FAILED
     arguments = [] if options.project is None else ["--project", str(options.project)]
     # Not in this process: it may have loaded torch, and the window starts faster without.
-    os.execv(sys.executable, [sys.executable, "-m", "desktop", *arguments])
+    os.execve(sys.executable, child.command("desktop", *arguments), child.environment())
 
 
 def _configure_doctor(parser: argparse.ArgumentParser) -> None:

@@ -97,7 +97,7 @@ def test_generate_flags_reach_the_job() -> None:
         ("--steps some", "'some' is not a whole number"),
         ("--guidance warm", "'warm' is not a number"),
         ("--count 0", "count"),
-        ("--seed text", "'text' is not a whole number"),
+        ("--seed TEXT", "--seed: 'TEXT' is not a whole number"),
         ("--seed -1", "seed"),
         ("--seed 9223372036854775808", "seed"),
         ("--device toaster", "toaster"),
@@ -339,6 +339,26 @@ def test_without_a_display_the_window_says_so(tmp_path: Path) -> None:
     assert done.returncode == cli.FAILED
     assert "was not opened" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_window_is_opened_in_a_process_of_its_own(tmp_path: Path, repository: Path) -> None:
+    # A folder that has its own `desktop` and `engine` must not be taken for ours.
+    for name in ("desktop", "engine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    script = "import sys; from engine.cli import main; sys.exit(main(['--project', '/proc/nowhere']))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        cwd=tmp_path,
+        env=_environment({"PYTHONPATH": str(repository), "QT_QPA_PLATFORM": "no-such-platform"}),
+    )
+    # Reaching Qt, which knows no such platform, is all that can be seen without a window.
+    assert "no-such-platform" in done.stderr
+    assert "the wrong one" not in done.stderr
 
 
 def test_doctor_says_what_it_found(triptych: Run) -> None:
