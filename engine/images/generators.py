@@ -224,7 +224,9 @@ class DiTCheckpointGenerator:
     def __init__(self, info: ModelInfo, device: str) -> None:
         self.info = info
         self.device = torch.device(device)
-        self.model = dit_from_official(read_safetensors(Path(info.path))).to(self.device)
+        self.model = dit_from_official(read_safetensors(Path(info.path)), info.num_heads).to(
+            self.device
+        )
         self.model.requires_grad_(False)
         config = self.model.config
         if config.in_channels != 3:
