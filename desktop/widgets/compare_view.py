@@ -219,19 +219,20 @@ class CompareView(PanZoomView):
     # --- painting ---------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(event.rect(), self._ground or self.palette().color(QPalette.ColorRole.Window))
-        for viewport, image in self._viewports():
-            painter.save()
-            painter.setClipRect(viewport)
-            rect = self.transform.picture_rect(viewport, image.size())
-            draw_picture(painter, rect, image, smooth_always=self.smooth)
-            painter.restore()
-        if self._images is not None and self._mode is CompareMode.WIPE:
-            self._paint_wipe(painter)
-        if self._images is not None and self._mode is not CompareMode.DIFFERENCE:
-            self._paint_names(painter)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(
+                event.rect(), self._ground or self.palette().color(QPalette.ColorRole.Window)
+            )
+            for viewport, image in self._viewports():
+                painter.save()
+                painter.setClipRect(viewport)
+                rect = self.transform.picture_rect(viewport, image.size())
+                draw_picture(painter, rect, image, smooth_always=self.smooth)
+                painter.restore()
+            if self._images is not None and self._mode is CompareMode.WIPE:
+                self._paint_wipe(painter)
+            if self._images is not None and self._mode is not CompareMode.DIFFERENCE:
+                self._paint_names(painter)
 
     def _paint_wipe(self, painter: QPainter) -> None:
         assert self._images is not None

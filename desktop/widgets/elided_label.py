@@ -26,9 +26,8 @@ class ElidedLabel(QLabel):
         )
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setPen(self.palette().color(self.foregroundRole()))
-        shown = self.shown_text()
-        self.setToolTip("" if shown == self.text() else self.text())
-        painter.drawText(self.contentsRect(), self.alignment(), shown)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setPen(self.palette().color(self.foregroundRole()))
+            shown = self.shown_text()
+            self.setToolTip("" if shown == self.text() else self.text())
+            painter.drawText(self.contentsRect(), self.alignment(), shown)

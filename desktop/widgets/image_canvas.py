@@ -258,16 +258,15 @@ class ImageCanvas(PanZoomView):
     # --- painting ---------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        ground = self._ground or self.palette().color(QPalette.ColorRole.Window)
-        painter.fillRect(event.rect(), ground)
-        for index, tile in enumerate(self._tiles):
-            cell = self.cell_rect(index)
-            if cell.intersects(QRectF(event.rect())):
-                self._paint_tile(painter, cell, tile, index == self._current)
-        if self._progress is not None:
-            self._paint_progress(painter)
-        painter.end()
+        with QPainter(self) as painter:
+            ground = self._ground or self.palette().color(QPalette.ColorRole.Window)
+            painter.fillRect(event.rect(), ground)
+            for index, tile in enumerate(self._tiles):
+                cell = self.cell_rect(index)
+                if cell.intersects(QRectF(event.rect())):
+                    self._paint_tile(painter, cell, tile, index == self._current)
+            if self._progress is not None:
+                self._paint_progress(painter)
 
     def _paint_tile(self, painter: QPainter, cell: QRectF, tile: Tile, current: bool) -> None:
         painter.save()

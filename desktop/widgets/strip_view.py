@@ -61,17 +61,18 @@ class StripView(QListView):
     def _cell_rect(self, row: int) -> QRect:
         line, column = divmod(row, self.columns)
         top = line * self._cell - self.verticalOffset()
-        # Full rows fill the width, so that both margins are the same.
-        left, right = (MARGIN + round(at * self._pitch) for at in (column, column + 1))
-        return QRect(left, top, right - left, self._cell)
+        left = self._column_left(column)
+        return QRect(left, top, self._column_left(column + 1) - left, self._cell)
 
-    @property
-    def _pitch(self) -> float:
-        """Distance of columns: a cell and its share of what is left over."""
-        return max(self._cell, (self.viewport().width() - 2 * MARGIN) / self.columns)
+    def _column_left(self, column: int) -> int:
+        # Full rows fill the width, so that both margins are the same.
+        width = max(self.columns * self._cell, self.viewport().width() - 2 * MARGIN)
+        return MARGIN + column * width // self.columns
 
     def _column_at(self, x: int) -> int:
-        return int((x - MARGIN) // self._pitch)
+        """The column at a horizontal position; -1 left and ``columns`` right of all."""
+        edges = (self._column_left(column) for column in range(self.columns + 1))
+        return sum(edge <= x for edge in edges) - 1
 
     def _rows_in(self, area: QRect) -> range:
         """Rows whose cells may touch an area of the viewport."""
@@ -189,28 +190,27 @@ class StripView(QListView):
     # --- painting and dragging --------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self.viewport())
-        option = QStyleOptionViewItem()
-        self.initViewItemOption(option)
-        flags = QStyle.StateFlag
-        base = option.state & ~(flags.State_HasFocus | flags.State_MouseOver | flags.State_Selected)
-        pointer = self.viewport().mapFromGlobal(self.cursor().pos())
-        hovered = self.indexAt(pointer).row() if self.viewport().underMouse() else -1
-        current = self.currentIndex().row() if self.hasFocus() else -1
-        chosen = self.selectionModel()
-        for row in self._rows_in(event.rect()):
-            index = self.model().index(row, 0)
-            option.rect = self._cell_rect(row)
-            state = base
-            if chosen.isSelected(index):
-                state |= flags.State_Selected
-            if row == hovered:
-                state |= flags.State_MouseOver
-            if row == current:
-                state |= flags.State_HasFocus
-            option.state = state
-            self.itemDelegate().paint(painter, option, index)
-        painter.end()
+        with QPainter(self.viewport()) as painter:
+            option = QStyleOptionViewItem()
+            self.initViewItemOption(option)
+            flags = QStyle.StateFlag
+            base = option.state & ~(flags.State_HasFocus | flags.State_MouseOver | flags.State_Selected)
+            pointer = self.viewport().mapFromGlobal(self.cursor().pos())
+            hovered = self.indexAt(pointer).row() if self.viewport().underMouse() else -1
+            current = self.currentIndex().row() if self.hasFocus() else -1
+            chosen = self.selectionModel()
+            for row in self._rows_in(event.rect()):
+                index = self.model().index(row, 0)
+                option.rect = self._cell_rect(row)
+                state = base
+                if chosen.isSelected(index):
+                    state |= flags.State_Selected
+                if row == hovered:
+                    state |= flags.State_MouseOver
+                if row == current:
+                    state |= flags.State_HasFocus
+                option.state = state
+                self.itemDelegate().paint(painter, option, index)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         indexes = self.selectedIndexes()
@@ -229,12 +229,11 @@ class StripView(QListView):
         pixmap = QPixmap(QSize(edge, edge) * ratio)
         pixmap.setDevicePixelRatio(ratio)
         pixmap.fill(QColor(0, 0, 0, 0))
-        painter = QPainter(pixmap)
-        painter.setOpacity(0.85)
-        option = QStyleOptionViewItem()
-        self.initViewItemOption(option)
-        for place, index in reversed(list(enumerate(indexes))):
-            option.rect = QRect(place * shift, place * shift, self._cell, self._cell)
-            self.itemDelegate().paint(painter, option, index)
-        painter.end()
+        with QPainter(pixmap) as painter:
+            painter.setOpacity(0.85)
+            option = QStyleOptionViewItem()
+            self.initViewItemOption(option)
+            for place, index in reversed(list(enumerate(indexes))):
+                option.rect = QRect(place * shift, place * shift, self._cell, self._cell)
+                self.itemDelegate().paint(painter, option, index)
         return pixmap
