@@ -171,10 +171,12 @@ class ProcessExecutor:
                 ) from error
 
     def _dispatch(self) -> None:
-        """Give the child its next job. A child that still loads is given none, so that a cancel
-        need not wait for an import.
+        """Give the child its next job.
+
+        One that still loads is given none, so that a cancel need not wait for an import; nor one
+        that has just died, so that the job runs in the next.
         """
-        if self._child and self._child.ready and self._running is None and self._waiting:
+        if self._running is None and self._waiting and self._child and self._child.usable:
             self._running = next(iter(self._waiting))
             spec = self._waiting.pop(self._running)
             self._run += 1
@@ -271,6 +273,11 @@ class _Child:
         self._writer = threading.Thread(target=self._write, name="engine-commands", daemon=True)
         for thread in (self.reader, self._liner, self._writer):
             thread.start()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes jobs."""
+        return self.ready and self.process.poll() is None
 
     def send(self, command: Mapping[str, Any]) -> None:
         """Send a command; returns at once, also when the child does not read."""

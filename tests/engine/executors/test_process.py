@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -91,6 +92,22 @@ def test_an_idle_child_that_dies_is_replaced(watcher: Watcher, process: ProcessE
     watcher.until(is_ready)
     assert watcher.of("", EngineDied) == [EngineDied("it was ended by SIGTERM")]
     assert isinstance(watcher.ends(process.submit(job("work"))), Finished)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="waits for a death without reaping")
+def test_a_job_is_not_given_to_a_child_that_has_just_died(
+    watcher: Watcher, process: ProcessExecutor
+) -> None:
+    process.start()
+    for _ in range(5):
+        watcher.until(is_ready)
+        watcher.events.clear()
+        pid = process.pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # it was reaped already
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert isinstance(watcher.ends(process.submit(job("work"))), Finished)
 
 
 def test_a_child_that_ignores_a_cancel_is_killed(make: MakeProcess) -> None:
