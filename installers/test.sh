@@ -27,7 +27,7 @@ start_display() {
     xvfb_process=$XVFB_PID
     trap 'kill "$xvfb_process" 2>/dev/null || true' EXIT
     local number
-    read -r -t 30 number <&"${XVFB[0]}" || fail "The X server for the tests (Xvfb) did not start."
+    read -r -t 30 number <&"${XVFB[0]:-}" || fail "The X server for the tests (Xvfb) did not start."
     export DISPLAY=":$number" LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb
 }
 
