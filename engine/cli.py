@@ -355,7 +355,8 @@ def _models(options: argparse.Namespace) -> int:
         return OK
     for item in chosen:
         size = f"{item.size / (1 << 20):.1f} MiB"
-        _write(f"{item.name}  {item.title}  {size}  {item.licence}  sha256 {item.sha256}")
+        parts = (item.name, item.title, size, item.licence, f"sha256 {item.sha256}")
+        _write("  ".join(filter(None, parts)))
     if options.action != "list":
         _tell("Added and verified." if options.action == "add" else "All as they should be.")
     return OK
