@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-EXIT_OK, EXIT_BAD_INPUT, EXIT_FAILED = 0, 2, 3
+if TYPE_CHECKING:
+    from desktop.app import Application
+
+EXIT_OK, EXIT_FAILED = 0, 3
 SETTLE_MS = 1500
 ENGINE_MS = 30_000
 PAGES = ("images", "bodies", "tracks", "adapt", "queue", "settings")
@@ -46,8 +50,7 @@ def main(argv: Sequence[str] | None = None, observe: Callable[[str], object] | N
     Returns
     -------
     int
-        Exit code: 0, 2 for bad arguments or a project that cannot be opened for a screenshot, 3 when
-        no window can be shown.
+        Exit code: 0; 3 when no window can be shown. Bad arguments end with 2.
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -78,7 +81,6 @@ def main(argv: Sequence[str] | None = None, observe: Callable[[str], object] | N
     application = Application(app, options.project, options.theme, options.page)
     if size is not None:
         application.window.resize(*size)
-    exit_code = EXIT_OK
     if observe is not None:
         application.window.painted.connect(lambda: observe("painted"))
         application.usable.connect(lambda: observe("usable"))
@@ -88,11 +90,11 @@ def main(argv: Sequence[str] | None = None, observe: Callable[[str], object] | N
     application.show()
     app.exec()
     application.close()
-    return exit_code
+    return EXIT_OK
 
 
-def _take_screenshot(application, file: Path) -> None:
-    """Save the window's picture when its page has settled, then end."""
+def _take_screenshot(application: Application, file: Path) -> None:
+    """Save the window's picture when its page has settled and the engine is warm, then end."""
     from PySide6.QtCore import QTimer
 
     settled = QTimer(application, singleShot=True, interval=SETTLE_MS)
@@ -103,10 +105,9 @@ def _take_screenshot(application, file: Path) -> None:
         application.close()
 
     def wait_for_engine() -> None:
-        settled.setInterval(ENGINE_MS)
-        settled.start()
-        bridge = application.services.bridge
-        bridge.engine_ready.connect(lambda: (settled.setInterval(SETTLE_MS), settled.start()))
+        assert application.services is not None
+        settled.start(ENGINE_MS)
+        application.services.bridge.engine_ready.connect(lambda: settled.start(SETTLE_MS))
 
     settled.timeout.connect(save)
     application.usable.connect(wait_for_engine)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
@@ -399,7 +400,7 @@ class _Worker(QThread):
                 return
             wait = 0.0
             if command is not None:
-                self._guarded(lambda command=command: command(scheduler))
+                self._guarded(partial(command, scheduler))
                 if job:
                     self._send(_Changed(job))
 

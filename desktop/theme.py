@@ -152,21 +152,14 @@ class Theme(QObject):
     def set_mode(self, mode: Mode) -> None:
         """Switch at once; every open widget follows."""
         self._mode = mode
-        hints = QGuiApplication.styleHints()
-        # Tells the platform too, so that title bars and native dialogs match.
-        hints.setColorScheme(
-            {
-                "light": Qt.ColorScheme.Light,
-                "dark": Qt.ColorScheme.Dark,
-                "system": Qt.ColorScheme.Unknown,
-            }[mode]
-        )
+        self._tell_platform()
         self._use(self._resolve())
 
     def apply(self, app: QApplication) -> None:
         """Put style, palette and style sheet on the application."""
         from desktop.stylesheet import stylesheet
 
+        self._tell_platform()
         if app.style().objectName() != "fusion":
             app.setStyle("Fusion")
         app.setPalette(self._palette())
@@ -194,6 +187,12 @@ class Theme(QObject):
         if key not in self._icons:
             self._icons[key] = QIcon(_GlyphEngine(self._ink, name, role))
         return self._icons[key]
+
+    def _tell_platform(self) -> None:
+        """Let title bars and native dialogs match."""
+        schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
+        hints = QGuiApplication.styleHints()
+        hints.setColorScheme(schemes.get(self._mode, Qt.ColorScheme.Unknown))
 
     def _resolve(self) -> Tokens:
         if self._mode == "system":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -46,11 +47,7 @@ class Banners(QWidget):
         row.addWidget(picture)
         row.addWidget(label(text, wrap=True), 1)
         for index, (title, callback) in enumerate(answers):
-
-            def answer(callback=callback) -> None:
-                self.withdraw(key)
-                callback()
-
+            answer = partial(self._answer, key, callback)
             row.addWidget(button(title, answer, "primary" if index == 0 else ""))
         row.addWidget(
             icon_button(self._theme.icon("x", "muted"), "Decide later", lambda: self.withdraw(key))
@@ -58,6 +55,10 @@ class Banners(QWidget):
         self._banners[key] = banner
         self._layout.addWidget(banner)
         self.show()
+
+    def _answer(self, key: str, callback: Callable[[], object]) -> None:
+        self.withdraw(key)
+        callback()
 
     def asks(self, key: str) -> bool:
         """Whether this question is shown."""

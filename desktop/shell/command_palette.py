@@ -94,15 +94,15 @@ class _Model(QAbstractListModel):
 class _Delegate(QStyledItemDelegate):
     """Icon, title, what it does, and the keys at the right."""
 
-    def __init__(self, theme: Theme, actions: Actions, parent: QObject) -> None:
-        super().__init__(parent)
-        self._theme, self._actions = theme, actions
+    def __init__(self, theme: Theme, actions: Actions, model: _Model) -> None:
+        super().__init__(model)
+        self._theme, self._actions, self._model = theme, actions, model
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         return QSize(200, ROW_HEIGHT)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        row: Definition = index.model().rows[index.row()]
+        row = self._model.rows[index.row()]
         action = self._actions.action(row.id)
         enabled = action.isEnabled()
         tokens = self._theme.tokens
@@ -148,7 +148,7 @@ class CommandPalette(Overlay):
         self._model = _Model(self)
         self._list = QListView(uniformItemSizes=True)
         self._list.setModel(self._model)
-        self._list.setItemDelegate(_Delegate(theme, actions, self))
+        self._list.setItemDelegate(_Delegate(theme, actions, self._model))
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._list.setStyleSheet("QListView { background: transparent; }")
         layout = QVBoxLayout(self)

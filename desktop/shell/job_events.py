@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
@@ -62,8 +62,8 @@ class JobEvents(QObject):
             "warning",
             f"{what} interrupted when Triptych ended. What was finished is kept.",
             [
-                ("Resume", lambda: [bridge.requeue(job) for job in jobs]),
-                ("Discard", lambda: [bridge.discard(job) for job in jobs]),
+                ("Resume", lambda: _for_each(bridge.requeue, jobs)),
+                ("Discard", lambda: _for_each(bridge.discard, jobs)),
             ],
         )
 
@@ -98,7 +98,7 @@ class JobEvents(QObject):
             [("Run again", lambda: self._run_again(job))],
         )
 
-    def _on_finished(self, job: str, _metrics: dict) -> None:
+    def _on_finished(self, job: str, _metrics: dict[str, Any]) -> None:
         self._banners.withdraw("cancel")
         record = self._services.project.job(job)
         workspace = record.spec.kind.partition(".")[0]
@@ -124,7 +124,7 @@ class JobEvents(QObject):
             )
         self._engine_gone = True
 
-    def _on_engine_ready(self, _info: dict) -> None:
+    def _on_engine_ready(self, _info: dict[str, Any]) -> None:
         self._engine_gone = False
 
     def _on_refused(self, error: EngineError) -> None:
@@ -135,3 +135,8 @@ class JobEvents(QObject):
             self._services.bridge.submit(self._services.project.job(job).spec)
         except EngineError as error:
             self._on_refused(error)
+
+
+def _for_each(command: Callable[[str], None], jobs: list[str]) -> None:
+    for job in jobs:
+        command(job)

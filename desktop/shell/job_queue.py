@@ -8,7 +8,6 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QPainter, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QFrame,
     QHBoxLayout,
     QHeaderView,
     QMenu,
@@ -133,7 +132,8 @@ class JobQueuePage(Page):
     def _build(self) -> None:
         theme = self._services.theme
         self._summary = label("", "muted")
-        self._pause = button("Pause", self._services.actions.action("queue.pause").trigger)
+        pause = self._services.actions.action("queue.pause")
+        self._pause = button("Pause queue", pause.trigger, icon=theme.icon("pause"))
         head = QHBoxLayout()
         head.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         head.setSpacing(SPACE_S)
@@ -168,12 +168,12 @@ class JobQueuePage(Page):
         self._error = label("", "bad", wrap=True, selectable=True)
         inner = QWidget()
         inner.setProperty("role", "form")
-        column = QVBoxLayout(inner)
-        column.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
-        column.setSpacing(SPACE_M)
-        column.addWidget(self._error)
-        column.addWidget(self._details, 1)
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        texts = QVBoxLayout(inner)
+        texts.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
+        texts.setSpacing(SPACE_M)
+        texts.addWidget(self._error)
+        texts.addWidget(self._details, 1)
+        scroll = QScrollArea(widgetResizable=True)
         scroll.setMinimumWidth(240)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)

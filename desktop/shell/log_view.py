@@ -149,7 +149,7 @@ class LogView(QWidget):
         """Show lines of this level and above."""
         self._level.setCurrentIndex(self._level.findData(level))
 
-    def find(self, text: str) -> None:
+    def set_filter(self, text: str) -> None:
         """Show lines with this text."""
         self._find.setText(text)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ class MainWindow(QMainWindow):
     def _connect_actions(self) -> None:
         connect = self._actions.connect
         for name in (*WORKSPACES, *TOOLS):
-            connect(f"page.{name}", lambda name=name: self.show_page(name))
+            connect(f"page.{name}", partial(self.show_page, name))
         connect("page.run", self._run_page)
         connect("palette.open", self._open_palette)
         connect("help.keys", self._open_keys)

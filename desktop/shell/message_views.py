@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QCursor, QGuiApplication
@@ -45,12 +46,7 @@ def _card(
     buttons = QHBoxLayout()
     buttons.setSpacing(SPACE_S)
     for title, callback in notice.actions:
-
-        def choose(callback=callback) -> None:
-            done()
-            callback()
-
-        buttons.addWidget(button(title, choose))
+        buttons.addWidget(button(title, partial(_choose, done, callback)))
     if notice.details:
         buttons.addWidget(
             button("Copy details", lambda: QGuiApplication.clipboard().setText(notice.copy_text))
@@ -64,6 +60,11 @@ def _card(
         close.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
     return card
+
+
+def _choose(done: Callable[[], object], callback: Callable[[], object]) -> None:
+    done()
+    callback()
 
 
 class _Toast(QWidget):
@@ -111,8 +112,8 @@ class Toasts(Overlay):
 
     def wanted_height(self, available: int) -> int:
         """As high as the messages are at this width."""
-        width = min(self._width, self.parentWidget().width())
-        heights = [toast.layout().totalHeightForWidth(width) for toast in self._toasts]
+        width = min(self._width, self._ground.width())
+        heights = [toast.heightForWidth(width) for toast in self._toasts]
         return min(available, sum(heights) + SPACE_S * (len(heights) - 1))
 
     def dismiss_all(self) -> None:

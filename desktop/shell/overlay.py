@@ -27,6 +27,7 @@ class Overlay(QFrame):
     def __init__(self, parent: QWidget, anchor: Anchor, width: int) -> None:
         super().__init__(parent)
         self.setProperty("role", "overlay")
+        self._ground = parent
         self._anchor = anchor
         self._width = width
         self._came_from: QWidget | None = None
@@ -64,7 +65,7 @@ class Overlay(QFrame):
 
     def place(self) -> None:
         """Take the place that the anchor names."""
-        area = self.parentWidget().rect().adjusted(SPACE_M, SPACE_M, -SPACE_M, -SPACE_M)
+        area = self._ground.rect().adjusted(SPACE_M, SPACE_M, -SPACE_M, -SPACE_M)
         width = min(self._width, area.width())
         height = self.wanted_height(area.height())
         rect = QRect(0, 0, width, height)
@@ -81,7 +82,7 @@ class Overlay(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the parent's size."""
-        if event.type() == QEvent.Type.Resize and watched is self.parentWidget() and self.isVisible():
+        if event.type() == QEvent.Type.Resize and watched is self._ground and self.isVisible():
             self.place()
         return super().eventFilter(watched, event)
 

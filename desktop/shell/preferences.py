@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QKeySequence
@@ -68,7 +69,7 @@ class PreferencesPage(Page):
             column.addWidget(label(heading, "heading"))
             column.addWidget(part)
         column.addStretch()
-        self._scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        self._scroll = QScrollArea(widgetResizable=True)
         outer = QWidget()
         outer.setProperty("role", "form")
         row = QHBoxLayout(outer)
@@ -98,7 +99,8 @@ class PreferencesPage(Page):
         inner.setSpacing(SPACE_XS)
         self._themes = QButtonGroup(self)
         for title, mode in (("As the system", "system"), ("Light", "light"), ("Dark", "dark")):
-            item = QPushButton(title, checkable=True)
+            item = QPushButton(title)
+            item.setCheckable(True)
             item.setProperty("mode", mode)
             item.setChecked(self._services.settings.get("theme") == mode)
             item.clicked.connect(lambda _checked=False, m=mode: self._services.settings.set("theme", m))
@@ -169,7 +171,7 @@ class PreferencesPage(Page):
         box.activated.connect(lambda _index: self._services.settings.set(name, box.currentData()))
         return box
 
-    def _list_devices(self, info: dict) -> None:
+    def _list_devices(self, info: dict[str, Any]) -> None:
         current = self._services.settings.get("device")
         self._device.clear()
         best = info.get("device_name") or info.get("device") or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QResizeEvent
@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePo
 from desktop.actions import Actions
 from desktop.shell.notifications import Notifications
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme, tabular
-from desktop.widgets.parts import icon_button, label, line
+from desktop.widgets.parts import ICON_BESIDE_TEXT, icon_button, label, line
 
 if TYPE_CHECKING:
     from desktop.services import Services
@@ -76,15 +76,12 @@ class StatusBar(QFrame):
             row.addWidget(part)
         row.addSpacing(SPACE_L)
         row.addWidget(self._stage, 1)
-        for part in (
-            self._bar,
-            self._left,
-            self._cancel,
-            line(vertical=True),
-            self._queue,
-            self._messages,
-        ):
-            row.addWidget(part)
+        row.addWidget(self._bar)
+        row.addWidget(self._left)
+        row.addWidget(self._cancel)
+        row.addWidget(line(vertical=True))
+        row.addWidget(self._queue)
+        row.addWidget(self._messages)
 
         self._timer = QTimer(self, interval=MEMORY_MS)
         self._timer.timeout.connect(self._measure)
@@ -142,7 +139,7 @@ class StatusBar(QFrame):
 
     # --- engine -----------------------------------------------------------------------------------
 
-    def _on_ready(self, info: dict) -> None:
+    def _on_ready(self, info: dict[str, Any]) -> None:
         self._pid = info.get("pid")
         self._memory_total = int(info.get("memory_bytes") or 0)
         name = str(info.get("device_name") or info.get("device") or "").strip()
@@ -259,6 +256,7 @@ class StatusBar(QFrame):
     def _link(self, icon: str, name: str, action: str) -> QToolButton:
         result = icon_button(self._theme.icon(icon), name)
         result.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        result.setIconSize(ICON_BESIDE_TEXT)
         result.setText(name if name == "Queue" else "")
         result.setToolTip(self._actions.action(action).toolTip())
         result.clicked.connect(self._actions.action(action).trigger)

@@ -80,28 +80,32 @@ class PageFrame(QWidget):
 
     def set_inspector_visible(self, visible: bool) -> None:
         """Open or collapse the inspector."""
-        if self._inspector is not None:
-            self._inspector.setVisible(visible)
-            self._remember()
+        if self._inspector is None or visible == self.inspector_visible:
+            return
+        if not visible:
+            self._remember()  # the sizes to come back to
+        self._inspector.setVisible(visible)
+        state = self._settings.state(self._key)
+        self._settings.set_state(self._key, {**state, "inspector": visible})
+        if visible:
+            self._across.setSizes(state["across"])
 
     def toggle_inspector(self) -> None:
         """Open the inspector if it is collapsed, else collapse it."""
         self.set_inspector_visible(not self.inspector_visible)
 
     def _remember(self) -> None:
+        # Without the inspector the sizes across say nothing of it: keep the last that did.
+        saved = self._settings.state(self._key)
+        keep = isinstance(saved, dict) and not self.inspector_visible and self._inspector is not None
         self._settings.set_state(
             self._key,
             {
-                "across": self._across.sizes() if self.inspector_visible else self._open_sizes(),
+                "across": saved["across"] if keep else self._across.sizes(),
                 "centre": self._centre.sizes(),
                 "inspector": self.inspector_visible,
             },
         )
-
-    def _open_sizes(self) -> list[int]:
-        """Sizes to come back to when the inspector opens again."""
-        saved = self._settings.state(self._key) or {}
-        return list(saved.get("across") or self._across.sizes())
 
     def _restore(self) -> None:
         saved = self._settings.state(self._key)
@@ -122,7 +126,7 @@ def _left_column(controls: QWidget, footer: QWidget | None) -> QWidget:
     column.setMinimumWidth(CONTROLS_MIN)
     column.setMaximumWidth(CONTROLS_MAX)
     controls.setProperty("role", "form")
-    scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+    scroll = QScrollArea(widgetResizable=True)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(controls)
     layout = QVBoxLayout(column)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme
 
 ICON = QSize(18, 18)
+ICON_BESIDE_TEXT = QSize(24, 18)  # wider than the glyph: Qt leaves too small a gap before the text
 TEXT_WIDTH = 460
 
 
@@ -45,7 +46,7 @@ def button(
     result.setAutoDefault(False)
     if icon is not None:
         result.setIcon(icon)
-        result.setIconSize(ICON)
+        result.setIconSize(ICON_BESIDE_TEXT)
     result.clicked.connect(lambda _checked=False: pressed())
     return result
 

@@ -69,7 +69,7 @@ def test_levels_and_text_filter(qtbot: QtBot, view: LogView) -> None:
     view.set_level(logging.ERROR)
     assert "some news" not in view.shown
     view.set_level(logging.DEBUG)
-    view.find("NEWS")
+    view.set_filter("NEWS")
     assert view.shown.count("\n") == 0
     assert "some news" in view.shown
     view.copy()
