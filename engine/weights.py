@@ -243,7 +243,7 @@ def inspect_model(path: Path, name: str | None = None) -> ModelInfo:
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and not (path / DIT_FILE).exists():
-        about = {**_describe_generator(path), **_read_about(path)}
+        about = {**describe_generator(path), **_read_about(path)}
         files, kind = [path / file for file in GENERATOR_FILES], "triptych-generator"
         lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
         digest = hashlib.sha256(lines.encode()).hexdigest()
@@ -317,7 +317,8 @@ def _read_checksums(folder: Path) -> Iterator[tuple[str, Path]]:
         yield digest, folder / Path(name).name
 
 
-def _describe_generator(folder: Path) -> dict[str, Any]:
+def describe_generator(folder: Path) -> dict[str, Any]:
+    """The checked ``generator.json`` of a model folder; raises ``bad_file``."""
     about = _read_object(folder / "generator.json")
     if about.get("format") != "triptych-generator":
         raise bad_file(

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from engine.errors import EngineError, bad_file, invalid_input
 from engine.images.dit import DiT, DiTConfig, position_table
+from engine.weight_files import explain_mismatch
+from engine.weights_conversion import strip_wrappers
 
 PRESET_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
 """Heads of the published sizes S, B, L, XL by width; a checkpoint does not say them."""
 
-_WRAPPERS = ("module.", "_orig_mod.")
-_LISTED_KEYS = 6
+_LISTED_SHAPES = 6
 
 
 def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
@@ -30,35 +31,19 @@ def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor], what: s
         ``bad_file`` naming missing and unexpected keys and wrong shapes.
     """
     expected = model.state_dict()
-    problems = []
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(tensors.keys() - expected.keys())
     shapes = [
         f"{key} is {tuple(tensors[key].shape)} instead of {tuple(expected[key].shape)}"
         for key in sorted(expected.keys() & tensors.keys())
         if tensors[key].shape != expected[key].shape
     ]
-    for title, keys in (("missing", missing), ("unexpected", unexpected), ("shapes", shapes)):
-        if keys:
-            more = f" and {len(keys) - _LISTED_KEYS} more" if len(keys) > _LISTED_KEYS else ""
-            problems.append(f"{title}: {', '.join(keys[:_LISTED_KEYS])}{more}")
-    if problems:
+    problems = [explain_mismatch(expected, tensors), "; ".join(shapes[:_LISTED_SHAPES])]
+    if any(problems):
         raise bad_file(
-            f"{what} does not fit this architecture ({'; '.join(problems)}). It was not loaded.",
+            f"{what} does not fit this architecture ({'; '.join(filter(None, problems))}). "
+            "It was not loaded.",
             "Choose the file of the right model; nothing was changed.",
         )
     model.load_state_dict({key: tensors[key].to(expected[key].dtype) for key in expected})
-
-
-def strip_wrappers(keys: Iterable[str]) -> dict[str, str]:
-    """Map keys to what they are without the prefixes of data-parallel and compiled modules."""
-    stripped = {}
-    for key in keys:
-        name = key
-        while name.startswith(_WRAPPERS):
-            name = name.split(".", 1)[1]
-        stripped[key] = name
-    return stripped
 
 
 def _block_count(keys: Iterable[str], pattern: str) -> int:
@@ -78,8 +63,7 @@ def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = Non
     EngineError
         ``bad_file`` when it is not a DiT; ``invalid_input`` when the heads are not known.
     """
-    names = strip_wrappers(tensors)
-    state = {names[key]: tensor for key, tensor in tensors.items()}
+    state = dict(zip(strip_wrappers(tensors), tensors.values(), strict=True))
     needed = ("x_embedder.proj.weight", "pos_embed", "y_embedder.embedding_table.weight",
               "blocks.0.mlp.fc1.weight", "final_layer.linear.weight")  # fmt: skip
     absent = [key for key in needed if key not in state]

@@ -6,19 +6,17 @@ are made in pixels or in an autoencoder's latents.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import bad_file, invalid_input
+from engine.errors import invalid_input
 from engine.images.autoencoder import Autoencoder, AutoencoderConfig
 from engine.images.checkpoints import dit_from_official, load_strictly
 from engine.images.diffusion import guide
@@ -26,7 +24,8 @@ from engine.images.dit import DiT, DiTConfig
 from engine.images.samplers import Denoiser
 from engine.images.schedule import NoiseSchedule, make_schedule
 from engine.images.vocabulary import Vocabulary
-from engine.weights import ModelInfo, read_safetensors
+from engine.weight_files import read_safetensors
+from engine.weights import ModelInfo, describe_generator
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,8 @@ class LatentGenerator:
 
     def __init__(self, info: ModelInfo, device: str) -> None:
         self.info = info
-        folder = Path(info.path)
-        about = read_description(folder)
+        folder = info.path
+        about = describe_generator(folder)
         self.device = torch.device(device)
         self.vocabulary = Vocabulary.from_json(about["vocabulary"])
         self.schedule = make_schedule(about["schedule"])
@@ -224,10 +223,8 @@ class DiTCheckpointGenerator:
     def __init__(self, info: ModelInfo, device: str) -> None:
         self.info = info
         self.device = torch.device(device)
-        self.model = dit_from_official(read_safetensors(Path(info.path)), info.num_heads).to(
-            self.device
-        )
-        self.model.requires_grad_(False)
+        self.model = dit_from_official(read_safetensors(info.path), info.num_heads)
+        self.model.requires_grad_(False).to(self.device)
         config = self.model.config
         if config.in_channels != 3:
             raise invalid_input(
@@ -268,19 +265,6 @@ def _require_class(name: str, known: Sequence[str]) -> None:
 
 def _parameter_bytes(module: torch.nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """The checked ``generator.json`` of a model folder."""
-    try:
-        about = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise bad_file(f"The model's generator.json cannot be read: {error}.") from error
-    if not isinstance(about, dict) or about.get("format") != "triptych-generator":
-        raise bad_file(f"{folder.name} is not a Triptych generator; it was not loaded.")
-    if about.get("version", 0) > 1:
-        raise bad_file("This model was made for a newer Triptych.", "Update Triptych to use it.")
-    return about
 
 
 GENERATORS: dict[str, Callable[[ModelInfo, str], Generator]] = {
