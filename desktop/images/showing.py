@@ -48,6 +48,8 @@ class Showing(QObject):
         self._pictures.ready.connect(self._picture_ready)
         model.job_updated.connect(self._job_updated)
         gallery.selection_changed.connect(self._selected)
+        # A click on what is selected already leads back to it from a running job.
+        gallery.view.clicked.connect(lambda: self._selected(gallery.selected()))
         gallery.activated.connect(lambda result: self.show_results([result]))
         stage.live_requested.connect(self._back_to_live)
         stage.compare_closed.connect(self._compare_left)
@@ -76,7 +78,6 @@ class Showing(QObject):
             return
         running = self._model.running
         self._following = True
-        self._select_quietly([])
         self._show_job(running.id if running is not None else job)
 
     def show_job(self, job: str) -> None:
