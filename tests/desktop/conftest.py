@@ -32,10 +32,12 @@ def _living() -> set[str]:
     """Running threads, active timers and top-level widgets, described."""
     found = {f"window {widget!r}" for widget in QApplication.topLevelWidgets() if isValid(widget)}
     for item in gc.get_objects():
-        if isinstance(item, QThread) and isValid(item) and item.isRunning():
+        # By type: `isinstance` asks objects for `__class__`, and some of torch's answer with a warning.
+        kind = type(item)
+        if issubclass(kind, QThread) and isValid(item) and item.isRunning():
             if not item.isMainThread():
                 found.add(f"thread {item!r}")
-        elif isinstance(item, QTimer) and isValid(item) and item.isActive():
+        elif issubclass(kind, QTimer) and isValid(item) and item.isActive():
             found.add(f"timer {item!r} of {item.parent()!r}")
     return found
 
