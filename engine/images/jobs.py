@@ -67,7 +67,7 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     """Generate ``count`` pictures; picture ``i`` has the seed ``spec.seed + i``.
 
     Saves each as a PNG the moment its batch is done, with everything that made it inside. Returns
-    the metrics ``seconds``, ``seconds_sampling``, ``model_evaluations`` and ``weights_sha256``.
+    the metrics ``seconds``, ``model_evaluations``, ``device`` and ``weights_sha256``.
     """
     ctx.progress(0, 1, "Loading the model")
     info = find_model(params.model)
@@ -82,33 +82,38 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     sampler = SAMPLERS.get(params.sampler.name)
     grid = make_grid(generator.schedule, params.steps, params.sampler.spacing)
     denoiser = generator.denoiser(condition, params.guidance)
-    seeds = [(ctx.spec.seed + index) % (MAX_SEED + 1) for index in range(params.count)]
+    # After an out-of-memory retry, pictures that are already saved are not made again.
+    indices = [i for i in range(params.count) if not ctx.is_kept(_name(i))]
+    finished = params.count - len(indices)
     batch = _batch_size(params, generator, ctx)
     previewer = Previewer(generator, ctx, params.preview_every)
+    noisy = sampler.needs_noise(params.sampler)
     # Metal has no float64; everywhere else the states cost nothing beside the network.
     dtype = torch.float32 if ctx.device.startswith("mps") else torch.float64
 
-    for start in range(0, params.count, batch):
-        chunk = seeds[start : start + batch]
-        noisy = sampler.needs_noise(params.sampler)
-        x_T, noise = initial_noise(chunk, generator.latent_shape, params.steps, noisy)
-
-        x_T = x_T.to(ctx.device, dtype)
-        on_step = _Reporter(
-            ctx, previewer, params.steps * start, params.steps * params.count, len(chunk)
+    for start in range(0, len(indices), batch):
+        chunk = indices[start : start + batch]
+        seeds = [(ctx.spec.seed + index) % (MAX_SEED + 1) for index in chunk]
+        x_T, noise = initial_noise(seeds, generator.latent_shape, params.steps, noisy)
+        done_before = params.steps * (finished + start)
+        on_step = _Reporter(ctx, previewer, done_before, params.steps * params.count, len(chunk))
+        x_0 = sampler.sample(
+            denoiser, x_T.to(ctx.device, dtype), grid, noise.to(ctx.device), params.sampler, on_step
         )
-        x_0 = sampler.sample(denoiser, x_T, grid, noise.to(ctx.device), params.sampler, on_step)
-        for offset, pixels in enumerate(to_pixels(generator.decode(x_0))):
-            details = _details(params, generator, condition, chunk[offset], pixels.shape)
-            name = f"image-{start + offset + 1:04d}"
-            picture = write_png(pixels, ctx.manifest(name, details))
-            ctx.save(name, picture, "image/png", details)
+        for index, seed, pixels in zip(chunk, seeds, to_pixels(generator.decode(x_0)), strict=True):
+            details = _details(params, generator, condition, seed, pixels.shape)
+            picture = write_png(pixels, ctx.manifest(_name(index), details))
+            ctx.save(_name(index), picture, "image/png", details)
     return {
         "seconds": round(ctx.seconds, 3),
         "model_evaluations": denoiser.evaluations,
         "device": ctx.device,
         "weights_sha256": info.sha256,
     }
+
+
+def _name(index: int) -> str:
+    return f"image-{index + 1:04d}"
 
 
 def _batch_size(params: GenerateParams, generator: Generator, ctx: RunContext) -> int:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.artifacts import ArtifactStore
 from engine.errors import ErrorCode
+from engine.images.generators import initial_noise
 from engine.images.metadata import read_manifest
 from engine.images.samplers import SAMPLERS
 from engine.job import Cancelled, Event, Failed, Finished, JobSpec, Output, Preview, Progress, Warned
@@ -152,3 +153,23 @@ def test_damaged_weights_are_named(tmp_path: Path, tiny_model: Path) -> None:
     assert isinstance(run.last, Failed)
     assert run.last.error.code is ErrorCode.BAD_FILE
     assert "transformer.safetensors" in str(run.last.error)
+
+
+def test_a_retry_makes_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory runs out once, in the second of two batches."""
+    whole = Run(tmp_path / "whole", count=4, batch=2)
+    calls = []
+
+    def short_once(seeds: list[int], *rest: Any) -> Any:
+        calls.append(list(seeds))
+        if len(calls) == 2:
+            raise MemoryError
+        return initial_noise(seeds, *rest)
+
+    monkeypatch.setattr("engine.images.jobs.initial_noise", short_once)
+    run = Run(tmp_path / "short", count=4, batch=2)
+    assert isinstance(run.last, Finished)
+    assert calls == [[3, 4], [5, 6], [5], [6]]
+    assert len(run.of(Output)) == 4
+    for a, b in zip(whole.pictures(), run.pictures(), strict=True):
+        np.testing.assert_array_equal(a, b)
