@@ -1,0 +1,127 @@
+"""The page with the real engine process and a model small enough for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from PySide6.QtGui import QUndoStack
+from pytestqt.qtbot import QtBot
+
+from desktop.actions import Actions
+from desktop.bridge import Bridge, process_executor
+from desktop.images.catalogue import Catalogue, read_catalogue
+from desktop.images.page import ImagesPage
+from desktop.services import Services
+from desktop.settings import Settings
+from desktop.shell.notifications import Notifications
+from desktop.theme import Theme
+from desktop.widgets.compare_view import array_from_image
+from desktop.widgets.picture_cache import load_picture
+from engine.images.metadata import read_manifest
+from engine.job import JobState
+from engine.project import Project
+from engine.weights import models_folder
+from tests.desktop.support import WAIT_MS
+from tests.engine.images.tiny import write_tiny_model
+
+NAME = "tiny-window"
+
+
+@pytest.fixture(scope="module")
+def installed(_own_user_folders: None) -> str:
+    """A model in the tests' own models folder."""
+    write_tiny_model(models_folder() / NAME)
+    return NAME
+
+
+@pytest.fixture
+def live(
+    installed: str,
+    project: Project,
+    settings: Settings,
+    actions: Actions,
+    theme: Theme,
+    notifications: Notifications,
+    make_page: Callable[..., ImagesPage],
+) -> Iterator[ImagesPage]:
+    """A page whose bridge has a real engine process."""
+    bridge = Bridge(project, process_executor)
+    services = Services(project, bridge, settings, actions, theme, notifications, QUndoStack())
+    page = make_page(services, read_catalogue)
+    bridge.start()
+    page.controls.show_settings(
+        {"model": NAME, "prompt": "red heart", "steps": 6, "count": 2, "seed": 9, "preview_every": 1},
+        lock_seed=True,
+    )
+    yield page
+    bridge.close()
+
+
+def wait_until_done(page: ImagesPage, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not any(job.active for job in page.model.jobs), timeout=3 * WAIT_MS)
+
+
+@pytest.mark.timeout(300)
+def test_what_is_generated_is_shown_kept_and_made_again_bit_for_bit(
+    live: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    previews: list[tuple[int, ...]] = []
+    live._services.bridge.previewed.connect(lambda _job, image: previews.append(image.shape))
+    live.footer.run.click()
+    live.footer.run.click()
+    wait_until_done(live, qtbot)
+    assert [job.state for job in live.model.jobs] == [JobState.SUCCEEDED] * 2
+    qtbot.waitUntil(lambda: len(live.gallery.model.ids) == 4, timeout=WAIT_MS)
+    assert all(shape == (2, 32, 32, 3) for shape in previews)
+
+    def pixels(result: int) -> np.ndarray:
+        return array_from_image(load_picture(live.gallery.model.path(result)))
+
+    newest = list(live.gallery.model.ids)
+    assert np.array_equal(pixels(newest[0]), pixels(newest[2]))
+    assert not np.array_equal(pixels(newest[0]), pixels(newest[1]))
+
+    # One picture made again from its own settings equals the one made in a batch of two.
+    live.gallery.select([newest[0]])
+    live.results.again()
+    wait_until_done(live, qtbot)
+    qtbot.waitUntil(lambda: len(live.gallery.model.ids) == 5, timeout=WAIT_MS)
+    assert project.result(live.gallery.model.ids[0]).seed == 10
+    assert np.array_equal(pixels(live.gallery.model.ids[0]), pixels(newest[0]))
+
+    # The stored file restores the settings when it is dropped.
+    path = live.gallery.model.path(newest[1])
+    assert read_manifest(path)["seed"] == 9
+    live.controls.show_settings({"prompt": "rocket", "seed": 1}, lock_seed=True)
+    live.accept([path])
+    qtbot.waitUntil(lambda: not live.background.busy, timeout=WAIT_MS)
+    assert live.controls.values()["prompt"] == "red heart"
+    assert live.controls.values()["seed"] == 9
+    assert live.model.estimate(live.controls.values()) is not None
+
+
+@pytest.mark.timeout(300)
+def test_a_running_job_is_cancelled_and_what_was_finished_stays(live: ImagesPage, qtbot: QtBot) -> None:
+    live.controls.show_settings(
+        {"count": 200, "batch": 1, "steps": 20, "prompt": "red xyzzy heart"}, lock_seed=True
+    )
+    live.footer.run.click()
+    job = live.model.jobs[0]
+    qtbot.waitUntil(lambda: len(job.results) >= 2, timeout=3 * WAIT_MS)
+    live.model.cancel(job.id)
+    wait_until_done(live, qtbot)
+    assert job.state is JobState.CANCELLED
+    live.gallery.model.sync()
+    assert 2 <= len(live.gallery.model.ids) == len(job.results) < 200
+    assert any("xyzzy" in text for text in job.warnings)
+
+
+def test_the_installed_model_is_offered_with_its_words(installed: str) -> None:
+    catalogue: Catalogue = read_catalogue()
+    entry = catalogue.model(installed)
+    assert entry is not None
+    assert entry.class_names == ("hearts", "animals", "vehicles")
+    assert entry.vocabulary is not None
+    assert entry.vocabulary.complete("hea") == ("red heart", "blue heart")
