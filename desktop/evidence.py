@@ -82,6 +82,7 @@ class Evidence:
         self._crash_file = folder / f"{stem}.crash"
         self._lock = QLockFile(str(folder / f"{stem}.lock"))
         self._crash: TextIO | None = None
+        self._noted = False
         self._handler: logging.Handler | None = None
 
     def begin(self) -> None:
@@ -102,8 +103,9 @@ class Evidence:
         root.setLevel(logging.INFO)
 
     def note(self, text: str) -> None:
-        """Write into the crash file: what is known just before the end."""
+        """Write into the crash file why this run ends; it stays then, even if the end is orderly."""
         if self._crash is not None:
+            self._noted = True
             self._crash.write(text + "\n")
             self._crash.flush()
 
@@ -117,7 +119,8 @@ class Evidence:
             faulthandler.disable()
             self._crash.close()
             self._crash = None
-            self._crash_file.unlink(missing_ok=True)
+            if not self._noted:
+                self._crash_file.unlink(missing_ok=True)
         self._lock.unlock()
 
 
@@ -195,7 +198,7 @@ class Hooks:
 
     def _qt_message(self, kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
         if "connection broke" in text or "Lost connection" in text or "lost the Wayland" in text:
-            # Qt ends the process right after this; the next start can say why.
+            # Qt ends the event loop (older versions: the process) now; the next start can say why.
             self._evidence.note(f"The display went away: {text}")
         qt_log.log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
         if kind != QtMsgType.QtFatalMsg:

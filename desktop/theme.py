@@ -152,16 +152,17 @@ class Theme(QObject):
     def set_mode(self, mode: Mode) -> None:
         """Switch at once; every open widget follows."""
         self._mode = mode
-        self._tell_platform()
         self._use(self._resolve())
 
     def apply(self, app: QApplication) -> None:
         """Put style, palette and style sheet on the application."""
         from desktop.stylesheet import stylesheet
 
-        self._tell_platform()
         if app.style().objectName() != "fusion":
             app.setStyle("Fusion")
+        # Without the old sheet first: replacing one sheet by another takes Qt ten times as long.
+        app.setStyleSheet("")
+        self._tell_platform()
         app.setPalette(self._palette())
         app.setStyleSheet(stylesheet(self.tokens))
 
@@ -196,6 +197,7 @@ class Theme(QObject):
 
     def _resolve(self) -> Tokens:
         if self._mode == "system":
+            QGuiApplication.styleHints().unsetColorScheme()
             scheme = QGuiApplication.styleHints().colorScheme()
             return LIGHT if scheme == Qt.ColorScheme.Light else DARK
         return LIGHT if self._mode == "light" else DARK

@@ -61,13 +61,14 @@ def test_a_crash_in_native_code_says_where(tmp_path: Path, repository: Path) -> 
     assert "<string>" in end.crash
 
 
-def test_a_lost_display_is_named(tmp_path: Path, repository: Path) -> None:
+@pytest.mark.parametrize("exit", ["os._exit(1)", "hooks.remove(); evidence.end()"])
+def test_a_lost_display_is_named(tmp_path: Path, repository: Path, exit: str) -> None:
+    """Whether Qt ends the process at once, as it did, or its event loop, as it does now."""
     ending = """
 from PySide6.QtCore import qWarning
-qWarning("The X11 connection broke (error 1). Did the X server die?")
-os._exit(1)
+qWarning("The X11 connection broke (error 1). Did the X11 server die?")
 """
-    run(tmp_path, repository, ending)
+    run(tmp_path, repository, ending + exit)
     assert the_end(tmp_path).reason == "The connection to the display was lost."
 
 
