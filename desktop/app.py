@@ -70,6 +70,8 @@ class Application(QObject):
         self._app = app
         self._opener: ProjectOpener | None = None
         self._closed = False
+        self._leaving: Services | None = None
+        self._unasked = False
         self.services: Services | None = None
         self.evidence = Evidence(default_folder())
         self.evidence.begin()
@@ -89,6 +91,7 @@ class Application(QObject):
         self.window.start_page.say("Opening the project…", self._folder)
         self.window.painted.connect(self._begin)
         self.window.closing.connect(self.close)
+        self.window.may_close = self._may_close
         self.settings.changed.connect(self._on_setting)
         connect = self.actions.connect
         connect("project.open", self._choose_project)
@@ -108,20 +111,39 @@ class Application(QObject):
 
         self.window.log_store = LogStore(self)
         self.window.log_store.start()
-        self._wake = _listen_to_signals(self, self.window.close)
+        self._wake = _listen_to_signals(self, self._close_unasked)
         self.open_project(self._folder)
         QTimer.singleShot(0, self, self._report_unexpected_end)
 
     def open_project(self, folder: Path) -> None:
-        """Open another project; the open one is closed first."""
-        if self._opener is not None:
+        """Open another project; the open one is closed first, without holding up the window."""
+        if self._opener is not None or self._leaving is not None or self._closed:
             return
-        self.close_project()
         self._folder = folder
-        self.window.start_page.say("Opening the project…", folder)
+        if self.services is None:
+            self._start_opener()
+            return
+        self._leaving, self.services = self.services, None
+        self.window.detach()
+        self.window.start_page.say("Closing the project…", self._leaving.project.folder)
+        self._leaving.bridge.closed.connect(self._on_left)
+        self._leaving.bridge.stop()
+
+    def _on_left(self) -> None:
+        self._release_left()
+        if not self._closed:
+            self._start_opener()
+
+    def _release_left(self) -> None:
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            self._release(leaving)
+
+    def _start_opener(self) -> None:
         from desktop.opener import ProjectOpener
 
-        self._opener = ProjectOpener(folder, self._preload(), self)
+        self.window.start_page.say("Opening the project…", self._folder)
+        self._opener = ProjectOpener(self._folder, self._preload(), self)
         self._opener.finished.connect(self._on_opened)
         self._opener.start()
 
@@ -179,18 +201,23 @@ class Application(QObject):
 
     # --- end --------------------------------------------------------------------------------------
 
-    def close_project(self) -> None:
-        """Close the open project, if any: window's pages, engine, database, in this order."""
-        services, self.services = self.services, None
-        if services is None:
-            return
-        self.window.detach()
+    def _release(self, services: Services) -> None:
+        """Close a project whose pages are gone: engine first, database last."""
         services.bridge.close()
         services.undo.clear()
         services.undo.deleteLater()
         services.bridge.deleteLater()
         self._jobs.deleteLater()
         services.project.close()
+
+    def _may_close(self) -> bool:
+        if self.services is None or self._unasked or self._app.isSavingSession():
+            return True
+        return self._jobs.may_close(self._close_unasked)
+
+    def _close_unasked(self) -> None:
+        self._unasked = True
+        self.window.close()
 
     def close(self) -> None:
         """End everything; the event loop ends after this. May be called twice."""
@@ -200,7 +227,11 @@ class Application(QObject):
         if self._opener is not None:
             self._opener.wait()
             self._on_opened()
-        self.close_project()
+        self._release_left()
+        services, self.services = self.services, None
+        if services is not None:
+            self.window.detach()
+            self._release(services)
         self.settings.flush()
         if self.window.log_store is not None:
             self.window.log_store.stop()

@@ -85,6 +85,8 @@ class Bridge(QObject):
     engine_died = Signal(str)
     logged = Signal(str, str)
     paused_changed = Signal(bool)
+    closed = Signal()
+    """The worker and the engine ended, after :meth:`stop`."""
     refused = Signal(object)
     """An :class:`EngineError` of the queue itself, not of one job (a full disk, a damaged database)."""
 
@@ -99,6 +101,7 @@ class Bridge(QObject):
         self._outbox = _Outbox()
         self._worker = _Worker(project, make_executor, self._outbox)
         self._worker.rang.connect(self._drain, Qt.ConnectionType.QueuedConnection)
+        self._worker.finished.connect(self._on_worker_finished, Qt.ConnectionType.QueuedConnection)
         self._throttle = QTimer(self, interval=PROGRESS_INTERVAL_MS)
         self._throttle.timeout.connect(self._flush_throttled)
         self._preview_interval = PROGRESS_INTERVAL_MS / 1000
@@ -128,6 +131,7 @@ class Bridge(QObject):
 
     def start(self) -> None:
         """Start the worker and, in it, the engine."""
+        _RUNNING.add(self._worker)
         self._worker.start()
 
     def submit(self, spec: JobSpec) -> str:
@@ -175,15 +179,25 @@ class Bridge(QObject):
         """Go on with the queue."""
         self._set_paused(False)
 
-    def close(self) -> None:
-        """End the worker and the engine and wait for both. May be called twice."""
+    def stop(self) -> None:
+        """Ask worker and engine to end and return at once; :attr:`closed` follows."""
         self._throttle.stop()
         self._worker.stop()
+
+    def close(self) -> None:
+        """End the worker and the engine and wait for both. May be called twice."""
+        self.stop()
         if self._worker.isRunning() and not self._worker.wait(CLOSE_WAIT_MS):
-            # Destroying a running QThread aborts the process, which would be worse than a leak.
             log.critical("the engine's worker did not end within %d s", CLOSE_WAIT_MS // 1000)
-            _ABANDONED.append(self._worker)
+            return
+        _RUNNING.discard(self._worker)
         self._drain()
+
+    @Slot()
+    def _on_worker_finished(self) -> None:
+        if self._worker.stopping:
+            self.close()
+            self.closed.emit()
 
     def _set_paused(self, paused: bool) -> None:
         if paused == self._paused:
@@ -206,7 +220,8 @@ class Bridge(QObject):
                 log.exception("an event could not be shown: %r", item)
         if self._outbox.has_throttled() and not self._throttle.isActive():
             self._flush_throttled()
-            self._throttle.start()
+            if not self._worker.stopping:
+                self._throttle.start()
 
     @Slot()
     def _flush_throttled(self) -> None:
@@ -265,7 +280,9 @@ class Bridge(QObject):
         self.job_changed.emit(job)
 
 
-_ABANDONED: list[QThread] = []
+# A thread may not hold the last reference to its own QThread, and destroying one that runs aborts the
+# process: a bridge that was dropped unclosed would do both.
+_RUNNING: set[QThread] = set()
 
 
 class _Changed:
@@ -351,6 +368,11 @@ class _Worker(QThread):
     def poke(self) -> None:
         """There may be something new in the queue."""
         self._commands.put((None, ""))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Leave the loop soon."""

@@ -73,8 +73,7 @@ class JobEvents(QObject):
         job = bridge.running
         if job is None:
             return
-        record = self._services.project.job(job)
-        worked = time.time() - record.started if record.started else 0.0
+        worked = self._worked(job)
         if worked <= self._services.settings.get("confirm_cancel_seconds"):
             bridge.cancel(job)
             return
@@ -84,6 +83,25 @@ class JobEvents(QObject):
             f"This job has been running for {duration(worked)}. Cancel it? Finished results stay.",
             [("Cancel the job", lambda: bridge.cancel(job)), ("Keep running", lambda: None)],
         )
+
+    def may_close(self, close: Callable[[], object]) -> bool:
+        """Whether the window may close now; if much work would be lost, ask, and close on "yes"."""
+        bridge = self._services.bridge
+        job = bridge.running
+        if job is None or self._worked(job) <= self._services.settings.get("confirm_cancel_seconds"):
+            return True
+        self._banners.ask(
+            "close",
+            "warning",
+            f"A job has been running for {duration(self._worked(job))}. If you close Triptych it is "
+            "interrupted; finished results stay, and the next start offers to run it again.",
+            [("Close", close), ("Stay", lambda: None)],
+        )
+        return False
+
+    def _worked(self, job: str) -> float:
+        started = self._services.project.job(job).started
+        return time.time() - started if started else 0.0
 
     def _on_failed(self, job: str, error: EngineError) -> None:
         self._banners.withdraw("cancel")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +80,8 @@ class MainWindow(QMainWindow):
         self._keys: KeysOverlay | None = None
         self._log_view: LogView | None = None
         self.log_store: LogStore | None = None
+        self.may_close: Callable[[], bool] = lambda: True
+        """Asked before the window closes; it says itself why not."""
         self._build()
         self._connect_actions()
         self._restore_geometry()
@@ -322,6 +324,9 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the place and let the application tidy up, out of sight."""
+        if not self.may_close():
+            event.ignore()
+            return
         geometry = bytes(self.saveGeometry().toBase64().data()).decode()
         self._settings.set_state("geometry", geometry)
         event.accept()

@@ -218,3 +218,17 @@ def test_an_engine_that_cannot_start_is_told(qtbot: QtBot, project: Project) -> 
 
 def test_a_bridge_that_was_never_started_closes(qtbot: QtBot, make_bridge: MakeBridge) -> None:
     make_bridge("inline", start=False).close()
+
+
+def test_stop_does_not_wait_but_tells_when_all_ended(
+    qtbot: QtBot, make_bridge: MakeBridge, project: Project
+) -> None:
+    bridge = make_bridge("process")
+    with qtbot.waitSignal(bridge.engine_ready, timeout=WAIT_MS) as ready:
+        pass
+    job = bridge.submit(spec("wait", text="x"))
+    qtbot.waitUntil(lambda: bridge.running == job, timeout=WAIT_MS)
+    with qtbot.waitSignal(bridge.closed, timeout=WAIT_MS):
+        bridge.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(ready.args[0]["pid"], 0)

@@ -212,6 +212,28 @@ def test_escape_asks_only_when_much_work_would_be_lost(
         button.click()
 
 
+def test_closing_asks_only_when_much_work_would_be_lost(
+    qtbot: QtBot, page: JobQueuePage, services: Services, project: Project
+) -> None:
+    banners: Banners = page.banners  # type: ignore[attr-defined]
+    events = JobEvents(services, banners, lambda: "queue", page)
+    closed: list[str] = []
+    assert events.may_close(lambda: closed.append("closed"))
+    services.bridge.resume()
+    job = services.bridge.submit(spec("wait", text="a"))
+    qtbot.waitUntil(lambda: services.bridge.running == job, timeout=WAIT_MS)
+    assert events.may_close(lambda: closed.append("closed")), "it has only just begun"
+    services.settings.set("confirm_cancel_seconds", 0)
+    started = project.job(job).started
+    assert started is not None
+    qtbot.waitUntil(lambda: time.time() > started)
+    assert not events.may_close(lambda: closed.append("closed"))
+    assert "the next start offers to run it again" in banners.text("close")
+    (button,) = [b for b in banners.findChildren(QPushButton) if b.text() == "Close"]
+    button.click()
+    assert closed == ["closed"]
+
+
 def test_what_the_user_hears_of_jobs(
     qtbot: QtBot, page: JobQueuePage, services: Services, project: Project
 ) -> None:
