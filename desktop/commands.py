@@ -62,7 +62,10 @@ class _SetFlag(QUndoCommand, Generic[Value]):
         changed: Changed,
     ) -> None:
         super().__init__(text)
-        self._write, self._before, self._value, self._changed = write, before, value, changed
+        self._write: Callable[[list[int], Value], None] = write
+        self._before: dict[int, Value] = before
+        self._value: Value = value
+        self._changed = changed
 
     def redo(self) -> None:
         """Set the new value."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -13,7 +13,7 @@ from desktop.images.prompt import PromptEditor
 from desktop.images.seed import SeedEditor
 from desktop.images.specs import SEED, duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
-from desktop.widgets.field_editors import ChoiceEditor, Schema
+from desktop.widgets.field_editors import ChoiceEditor, FieldEditor, Schema
 from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, label
 
@@ -101,36 +101,36 @@ class Controls(QWidget):
     def _model_chosen(self) -> None:
         entry = self.model
         self.prompt.set_model(entry.vocabulary if entry else None, entry is not None)
-        classes = sorted(entry.class_names) if entry and entry.vocabulary else ()
-        if entry and not entry.vocabulary:
-            classes = entry.class_names
+        classes = list(entry.class_names) if entry else []
+        if entry and entry.vocabulary:
+            classes.sort()
         first = "From the prompt" if entry is None or entry.vocabulary else "Any"
         self.class_editor.set_choices([(None, first), *((name, name) for name in classes)])
 
     # --- parts ------------------------------------------------------------------------------------
 
-    def _editor(self, name: str) -> Any:
+    def _editor(self, name: str) -> FieldEditor:
         assert self.form is not None, "the form is made by set_catalogue"
         return self.form.editor(name)
 
     @property
     def _model_editor(self) -> ChoiceEditor:
-        return self._editor("model")
+        return cast(ChoiceEditor, self._editor("model"))
 
     @property
     def prompt(self) -> PromptEditor:
         """The prompt field."""
-        return self._editor("prompt")
+        return cast(PromptEditor, self._editor("prompt"))
 
     @property
     def class_editor(self) -> ChoiceEditor:
         """The class field."""
-        return self._editor("class_name")
+        return cast(ChoiceEditor, self._editor("class_name"))
 
     @property
     def seed(self) -> SeedEditor:
         """The seed field."""
-        return self._editor(SEED)
+        return cast(SeedEditor, self._editor(SEED))
 
     @property
     def model(self) -> ModelEntry | None:

@@ -26,6 +26,7 @@ from desktop.widgets.parts import button
 from engine.errors import EngineError
 from engine.job import JobState
 
+INSPECTOR_WIDTH = 272
 SETTINGS_KEY = "images.settings"
 EXAMPLE = {"prompt": "red heart", "count": 4, "seed": 7}
 WELCOME_PICTURE = Path(__file__).resolve().parents[2] / "resources" / "samples" / "images.png"
@@ -75,6 +76,7 @@ class ImagesPage(Page):
         self.history = HistoryPanel(self.model, theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
+        self.inspector.setMinimumWidth(INSPECTOR_WIDTH)
         self.inspector.addTab(self.parameters, "Parameters")
         self.inspector.addTab(self.history, "History")
         self.frame = PageFrame(
@@ -238,7 +240,9 @@ class ImagesPage(Page):
 
     def _focus_first_error(self) -> None:
         form = self.controls.form
-        for name in form.errors() if form is not None else ():
+        if form is None:
+            return
+        for name in form.errors():
             editor = form.editor(name)
             (editor.focusProxy() or editor).setFocus()
             return

@@ -7,7 +7,7 @@ import re
 
 from PySide6.QtCore import QStringListModel, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QTextCursor
-from PySide6.QtWidgets import QCompleter, QLabel, QPlainTextEdit, QVBoxLayout
+from PySide6.QtWidgets import QCompleter, QLabel, QListView, QPlainTextEdit, QVBoxLayout
 
 from desktop.theme import Theme
 from desktop.widgets.field_editors import FieldEditor, Schema
@@ -33,7 +33,9 @@ class PromptText(QPlainTextEdit):
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self.completer.setMaxVisibleItems(SUGGESTIONS)
         self.completer.activated.connect(self.take)
-        self.completer.popup().setProperty("role", "popup")
+        self.popup = QListView()
+        self.popup.setProperty("role", "popup")
+        self.completer.setPopup(self.popup)
         self.setTabChangesFocus(True)
         self.setAccessibleName(title)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
@@ -48,10 +50,10 @@ class PromptText(QPlainTextEdit):
         cursor = self.textCursor()
         cursor.select(QTextCursor.SelectionType.Document)
         cursor.insertText(text)
-        self.completer.popup().hide()
+        self.popup.hide()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        popup = self.completer.popup()
+        popup = self.popup
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if popup.isVisible() and (enter or event.key() in (Qt.Key.Key_Escape, Qt.Key.Key_Tab)):
             # The completer's own filter handles these keys for its popup.
@@ -68,7 +70,7 @@ class PromptText(QPlainTextEdit):
 
     def _offer(self) -> None:
         text = self.toPlainText().strip()
-        popup = self.completer.popup()
+        popup = self.popup
         offered: tuple[str, ...] = ()
         if self._vocabulary is not None and len(text) >= 2 and self.suggest:
             offered = self._vocabulary.complete(text, SUGGESTIONS)
@@ -147,6 +149,7 @@ class PromptEditor(FieldEditor):
 
     def _explain(self) -> None:
         self.note.setText(self._explanation())
+        self.note.setVisible(bool(self.note.text()))
 
     def _explanation(self) -> str:
         tokens = self._theme.tokens

@@ -86,7 +86,7 @@ class Showing(QObject):
         if known is None:
             return
         if not known.results and not known.active:
-            self._find_results(known)
+            known.results = self._gallery.model.of_job(job)
         self._following = known.active
         self._show_job(job)
         self._select_quietly(list(reversed(known.results)))
@@ -101,15 +101,6 @@ class Showing(QObject):
         """Compare two results."""
         self._comparing = (first, second)
         self._show_comparison()
-
-    def _find_results(self, job: PageJob) -> None:
-        # Ids grow with time, and a job's results are saved one after the other.
-        for result in self._gallery.model.ids:
-            record = self._gallery.model.record(result)
-            if record.job == job.id:
-                job.results.insert(0, result)
-            elif record.created < job.created or job.results:
-                break
 
     def _show_job(self, job: str) -> None:
         self._job, self._ids, self._comparing = job, [], None
@@ -281,6 +272,8 @@ class Showing(QObject):
                 return
         if all(image is not None for image in images):
             records = [model.record(result) for result in self._comparing]
-            names = tuple(f"{'AB'[i]} · seed {record.seed}" for i, record in enumerate(records))
-            self._stage.show_compare(*images, names)
+            first, second = (
+                f"{side} · seed {record.seed}" for side, record in zip("AB", records, strict=True)
+            )
+            self._stage.show_compare(images[0], images[1], (first, second))
             self._show_live_button()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPixmap
@@ -70,7 +71,6 @@ class Stage(QWidget):
         self.compare.described.connect(lambda: self._show_pixel(""))
         theme.changed.connect(self._use_colours)
         self._use_colours()
-        self.setMinimumWidth(340)
         self.show_empty()
 
     # --- tool bar ---------------------------------------------------------------------------------
@@ -110,6 +110,7 @@ class Stage(QWidget):
         top.addWidget(self.live_button)
         self._info_bar, bottom = _bar(34)
         bottom.addWidget(self.info, 1)
+        bottom.addWidget(self.gain)
         for widget in (self.zoom, self.fit_button, self.one_button, self.smooth_button):
             bottom.addWidget(widget)
 
@@ -123,7 +124,7 @@ class Stage(QWidget):
         self.mode_buttons: dict[CompareMode, QPushButton] = {}
         group = QButtonGroup(self)
         for mode, title in MODE_TITLES.items():
-            choice = button(title, lambda mode=mode: self.set_compare_mode(mode), "quiet")
+            choice = button(title, partial(self.set_compare_mode, mode), "quiet")
             choice.setCheckable(True)
             group.addButton(choice)
             row.addWidget(choice)
@@ -135,7 +136,6 @@ class Stage(QWidget):
             self.gain.addItem(f"× {gain}", float(gain))
         self.gain.setCurrentIndex(GAINS.index(4))
         self.gain.currentIndexChanged.connect(lambda: self.compare.set_gain(self.gain.currentData()))
-        row.addWidget(self.gain)
         tools.hide()
         return tools
 
@@ -183,8 +183,8 @@ class Stage(QWidget):
     def set_compare_mode(self, mode: CompareMode) -> None:
         """Wipe, side by side or difference."""
         self.mode_buttons[mode].setChecked(True)
-        self.gain.setVisible(mode is CompareMode.DIFFERENCE)
         self.compare.set_mode(mode)
+        self._show_gain()
 
     def leave_compare(self) -> None:
         """Back to the pictures."""
@@ -195,6 +195,9 @@ class Stage(QWidget):
     def _show(self, widget: QWidget) -> None:
         self._stack.setCurrentWidget(widget)
         self._compare_tools.setVisible(widget is self.compare)
+        self._show_gain()
+        # Beside the modes of the comparison there is room for the icon only.
+        self.live_button.setText("" if widget is self.compare else "Live")
         for bar in (self._bar, self._info_bar):
             bar.setVisible(widget is not self._empty)
         self.title.setVisible(widget is self.canvas)
@@ -206,6 +209,9 @@ class Stage(QWidget):
     def _show_pixel(self, text: str) -> None:
         """The pixel under the cursor; without one, what the comparison found."""
         self.info.setText(text or (self.compare.note if self.comparing else ""))
+
+    def _show_gain(self) -> None:
+        self.gain.setVisible(self.comparing and self.compare.mode is CompareMode.DIFFERENCE)
 
     def _show_zoom(self, zoom: float) -> None:
         self.zoom.setText(f"{zoom * 100:.0f} %" if zoom else "")

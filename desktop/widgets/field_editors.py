@@ -95,7 +95,7 @@ class NumberBox(QAbstractSpinBox):
         self._step = step
         self._whole = whole
         self.lineEdit().setMaxLength(40)
-        self.lineEdit().setTextMargins(6, 0, 0, 0)
+        self.lineEdit().setTextMargins(9, 0, 0, 0)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def number(self) -> float | int | None:
@@ -138,7 +138,7 @@ class NumberBox(QAbstractSpinBox):
             flags |= QAbstractSpinBox.StepEnabledFlag.StepDownEnabled
         return flags
 
-    def validate(self, text: str, position: int) -> object:
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         return QValidator.State.Acceptable, text, position
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -281,6 +281,8 @@ class ChoiceEditor(FieldEditor):
         self.box.setCurrentIndex(found)
 
     def error(self) -> str:
+        if not self.box.count():
+            return f"No {self._title.lower()} is available."
         if self._missing is not None:
             return f"{self._title}: {self._missing!r} is not available here; choose one from the list."
         return "" if self.box.currentIndex() >= 0 else f"Choose a {self._title.lower()}."

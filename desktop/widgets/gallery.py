@@ -72,10 +72,10 @@ class ThumbnailDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         record: ResultRecord = index.data(RecordRole)
-        cell = QRectF(option.rect)  # type: ignore[attr-defined]
+        cell = QRectF(option.rect)
         frame = QRectF(0, 0, PICTURE, PICTURE)
         frame.moveCenter(cell.center())
-        state = option.state  # type: ignore[attr-defined]
+        state = option.state
         tokens = self._theme.tokens
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -251,7 +251,7 @@ class Gallery(QWidget):
         selected = len(self.selected())
         text = f"{number:,} result{'' if number == 1 else 's'}"
         if selected > 1:
-            text = f"{selected:,} of {text} selected"
+            text = f"{selected:,} of {number:,} selected"
         if not number:
             text = "Nothing matches" if self.filtered else "No results yet"
         self.count.setText(text)
@@ -261,7 +261,9 @@ class Gallery(QWidget):
     def selected(self) -> list[int]:
         """Ids of the selected results, newest first."""
         rows: set[int] = set()
-        for part in self.view.selectionModel().selection():
+        selection = self.view.selectionModel().selection()
+        # By ranges: asking for each index of a hundred thousand takes a second.
+        for part in (selection.at(place) for place in range(selection.count())):
             rows.update(range(part.top(), part.bottom() + 1))
         return [self.model.ids[row] for row in sorted(rows) if row < len(self.model.ids)]
 

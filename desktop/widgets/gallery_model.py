@@ -159,6 +159,10 @@ class GalleryModel(QAbstractListModel):
                 self._records.popitem(last=False)
         return found
 
+    def of_job(self, job: str) -> list[int]:
+        """Ids of a job's results, oldest first, whether the filter shows them or not."""
+        return self._results.result_ids(ResultFilter(job=job))[::-1]
+
     def path(self, result: int) -> Path:
         """Where a result's file is."""
         return self._results.store.path(self.record(result).artifact)

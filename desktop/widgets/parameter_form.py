@@ -98,7 +98,7 @@ class _Row:
         editor.setToolTip(tip)
         focus = editor.focusProxy() or editor
         focus.setAccessibleDescription(tip)
-        self.reset = QToolButton()
+        self.reset = QToolButton(editor)
         self.reset.setText("↺")
         self.reset.setAutoRaise(True)
         self.reset.setFixedSize(RESET_SIZE, RESET_SIZE)
@@ -208,7 +208,8 @@ class ParameterForm(QWidget):
     def _place(self, row: _Row) -> None:
         grid, at = self._grid, self._grid.rowCount()
         grid.addWidget(row.label, at, 0)
-        grid.addWidget(row.reset, at, 1)
+        if row.editor.resettable:
+            grid.addWidget(row.reset, at, 1)
         if isinstance(row.editor, UnionEditor):
             grid.addWidget(row.editor.choice, at, 2)
             grid.addWidget(row.error, at + 1, 0, 1, 3)
@@ -217,7 +218,8 @@ class ParameterForm(QWidget):
             grid.addWidget(row.editor, at + 1, 0, 1, 3)
             grid.addWidget(row.error, at + 2, 0, 1, 3)
         else:
-            grid.addWidget(row.editor, at, 2)
+            first = 2 if row.editor.resettable else 1
+            grid.addWidget(row.editor, at, first, 1, 3 - first)
             grid.addWidget(row.error, at + 1, 0, 1, 3)
         row.reset.clicked.connect(lambda: self.reset(row.name))
         row.editor.changed.connect(lambda: self._row_changed(row))

@@ -64,7 +64,7 @@ class ResultFilter:
     ----------
     text
         Words that must all occur in prompt, class, model or seed, in any case.
-    model, kind
+    model, kind, job
         Exactly this one.
     starred
         Only starred results.
@@ -79,6 +79,7 @@ class ResultFilter:
     starred: bool = False
     liked: int | None = None
     kind: str | None = None
+    job: str | None = None
     include_removed: bool = False
 
     def to_sql(self) -> tuple[str, list[Any]]:
@@ -89,7 +90,7 @@ class ResultFilter:
             conditions.append("removed = 0")
         if self.starred:
             conditions.append("starred = 1")
-        for column in ("liked", "kind", "model"):
+        for column in ("liked", "kind", "model", "job"):
             if (value := getattr(self, column)) is not None:
                 conditions.append(f"{column} = ?")
                 values.append(value)

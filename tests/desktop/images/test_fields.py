@@ -84,7 +84,7 @@ def test_a_model_of_classes_says_that_the_prompt_is_not_used(prompt: PromptEdito
 def test_completion_offers_captions_and_return_takes_one(prompt: PromptEditor, qtbot: QtBot) -> None:
     prompt.text.setFocus()
     qtbot.keyClicks(prompt.text, "hea")
-    popup = prompt.text.completer.popup()
+    popup = prompt.text.popup
     assert popup.isVisible()
     model = prompt.text.completer.completionModel()
     offered = [model.index(row, 0).data() for row in range(model.rowCount())]
@@ -100,8 +100,8 @@ def test_escape_closes_the_suggestions_and_keeps_what_was_typed(
 ) -> None:
     prompt.text.setFocus()
     qtbot.keyClicks(prompt.text, "dog")
-    qtbot.keyClick(prompt.text.completer.popup(), Qt.Key.Key_Escape)
-    assert not prompt.text.completer.popup().isVisible()
+    qtbot.keyClick(prompt.text.popup, Qt.Key.Key_Escape)
+    assert not prompt.text.popup.isVisible()
     assert prompt.value() == "dog"
 
 

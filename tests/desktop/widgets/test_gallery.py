@@ -336,30 +336,31 @@ class _Many:
 
 def test_a_hundred_thousand_results_open_scroll_and_grow_quickly(theme: Theme, qtbot: QtBot) -> None:
     many = _Many(100_000)
+    # Time of this process: the machine may be busy with others.
     timings = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         gallery = Gallery(many, theme, "images")
         qtbot.addWidget(gallery)
         gallery.resize(900, 190)
         gallery.show()
         gallery.grab()
-        timings.append(time.perf_counter() - started)
+        timings.append(time.process_time() - started)
     assert min(timings) <= 0.05, timings
     # Only what is on screen was read.
     assert many.read <= 3 * 40
 
     bar = gallery.view.verticalScrollBar()
-    started = time.perf_counter()
+    started = time.process_time()
     bar.setValue(bar.maximum() // 2)
     gallery.grab()
-    assert time.perf_counter() - started <= 0.1
+    assert time.process_time() - started <= 0.1
     assert gallery.view.indexAt(QPoint(60, 40)).row() == pytest.approx(50_000, abs=20)
 
     many.ids.insert(0, 100_001)
-    started = time.perf_counter()
+    started = time.process_time()
     gallery.model.sync()
-    assert time.perf_counter() - started <= 0.2
+    assert time.process_time() - started <= 0.2
     gallery.view.selectAll()
     assert len(gallery.selected()) == 100_001
 
