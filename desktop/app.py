@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
-import socket
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QSocketNotifier, QTimer, QUrl, Signal
+from PySide6.QtCore import QObject, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog
 
@@ -24,6 +20,7 @@ from desktop.theme import Mode, Theme
 if TYPE_CHECKING:
     from desktop.opener import ProjectOpener
     from desktop.services import Services
+    from desktop.signals import SignalListener
     from engine.project import Project
 
 log = logging.getLogger("triptych.window")
@@ -72,6 +69,7 @@ class Application(QObject):
         self._closed = False
         self._leaving: Services | None = None
         self._unasked = False
+        self._signals: SignalListener | None = None
         self.services: Services | None = None
         self.evidence = Evidence(default_folder())
         self.evidence.begin()
@@ -108,10 +106,11 @@ class Application(QObject):
     def _begin(self) -> None:
         self.hooks.window_shown = True
         from desktop.shell.log_view import LogStore
+        from desktop.signals import listen
 
         self.window.log_store = LogStore(self)
         self.window.log_store.start()
-        self._wake = _listen_to_signals(self, self._close_unasked)
+        self._signals = listen(self._close_unasked, self)
         self.open_project(self._folder)
         QTimer.singleShot(0, self, self._report_unexpected_end)
 
@@ -235,6 +234,8 @@ class Application(QObject):
         self.settings.flush()
         if self.window.log_store is not None:
             self.window.log_store.stop()
+        if self._signals is not None:
+            self._signals.stop()
         self.hooks.remove()
         self.evidence.end()
         self._app.quit()
@@ -300,27 +301,3 @@ class Application(QObject):
 
 def _log_engine_line(level: str, text: str) -> None:
     logging.getLogger("triptych.engine").log(logging.getLevelNamesMapping().get(level, 20), "%s", text)
-
-
-def _listen_to_signals(parent: QObject, close: Callable[[], object]) -> QSocketNotifier | None:
-    """End in order on Ctrl-C in a terminal and when the session ends.
-
-    Python runs its signal handlers only when it runs at all; the interpreter writes a byte into the
-    socket, which wakes Qt's loop and thereby Python.
-    """
-    if sys.platform == "win32":
-        return None
-    receiver, sender = socket.socketpair()
-    for end in (receiver, sender):
-        end.setblocking(False)
-    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    notifier = QSocketNotifier(receiver.fileno(), QSocketNotifier.Type.Read, parent)
-    notifier.setProperty("sockets", (receiver, sender))  # alive as long as the notifier
-
-    def wake() -> None:
-        receiver.recv(64)
-
-    notifier.activated.connect(wake)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: close())
-    return notifier

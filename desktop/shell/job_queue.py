@@ -154,8 +154,9 @@ class JobQueuePage(Page):
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(JOB, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((STATE, 130), (PROGRESS, 220), (ADDED, 140), (TOOK, 120)):
+        for stretched in (JOB, PROGRESS):
+            header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        for column, width in ((STATE, 124), (ADDED, 136), (TOOK, 104)):
             header.resizeSection(column, width)
         self.table.setFont(tabular(self.table.font()))
         self.table.setItemDelegateForColumn(PROGRESS, _ProgressDelegate(theme, self.table))

@@ -164,6 +164,7 @@ class PreferencesPage(Page):
 
     def _choice(self, name: str, values: tuple[tuple[str, object], ...], accessible: str) -> QComboBox:
         box = QComboBox()
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         box.setAccessibleName(accessible)
         for title, value in values:
             box.addItem(title, value)
