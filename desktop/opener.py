@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("triptych.window")
 
 # Imported here so that the first use in the window's thread finds them loaded.
-PRELOADED = ("desktop.bridge", "desktop.services", "desktop.shell.job_events")
+PRELOADED = (
+    "desktop.bridge",
+    "desktop.services",
+    "desktop.shell.job_events",
+    "engine.executors.process",
+    "engine.scheduler",
+    "psutil",
+)
 
 
 class ProjectOpener(QThread):
