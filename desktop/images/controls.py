@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.images.catalogue import Catalogue, ModelEntry
 from desktop.images.prompt import PromptEditor
@@ -14,6 +14,7 @@ from desktop.images.seed import SeedEditor
 from desktop.images.specs import SEED, duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
 from desktop.widgets.field_editors import ChoiceEditor, FieldEditor, Schema
+from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, label
 
@@ -180,11 +181,7 @@ class _Notice(QFrame):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.setProperty("role", "card")
-        icon = QLabel()
-        icon.setPixmap(theme.icon("warning", "warn").pixmap(QSize(18, 18)))
-        theme.changed.connect(
-            lambda: icon.setPixmap(theme.icon("warning", "warn").pixmap(QSize(18, 18)))
-        )
+        icon = IconLabel(theme.icon("warning", "warn"))
         self.text = label("", wrap=True)
         self.hint = label("", "muted", wrap=True)
         texts = QVBoxLayout()

@@ -29,7 +29,10 @@ from engine.job import JobState
 INSPECTOR_WIDTH = 272
 SETTINGS_KEY = "images.settings"
 EXAMPLE = {"prompt": "red heart", "count": 4, "seed": 7}
-WELCOME_PICTURE = Path(__file__).resolve().parents[2] / "resources" / "samples" / "images.png"
+# Random samples of the built-in model, made by its evaluation; part of its card.
+SAMPLE_SHEET = (
+    Path(__file__).resolve().parents[2] / "resources" / "weights" / "builtin" / "samples64.png"
+)
 
 
 class ImagesPage(Page):
@@ -65,8 +68,8 @@ class ImagesPage(Page):
         self.footer = RunFooter(theme)
         self.run_example = button("Run the example", self.start_example, "primary")
         self.run_example.setEnabled(False)
-        picture = QImage(str(WELCOME_PICTURE)) if WELCOME_PICTURE.exists() else None
-        self.stage = Stage(theme, WORKSPACE, Welcome(theme, picture, self.run_example))
+        welcome = Welcome(theme, QImage(str(SAMPLE_SHEET)), self.run_example)
+        self.stage = Stage(theme, WORKSPACE, welcome)
         self.gallery = Gallery(services.project, theme, WORKSPACE, specs.KIND)
         self.showing = Showing(self.model, self.stage, self.gallery, self)
         self.results = ResultActions(services, self.model, self.background, self.gallery.selected, self)

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -21,7 +20,8 @@ from PySide6.QtWidgets import (
 
 from desktop.images.specs import duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
-from desktop.widgets.parts import button, label, line
+from desktop.widgets.icon_label import IconLabel
+from desktop.widgets.parts import label, line
 from engine.project import ResultRecord
 
 Rows = list[tuple[str, str]]
@@ -91,7 +91,7 @@ class ParametersPanel(QWidget):
         grid.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
         grid.setSpacing(SPACE_S)
         for place, action in enumerate(actions):
-            grid.addWidget(_action_button(action), place // 2, place % 2)
+            grid.addWidget(_ActionButton(action), place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -135,8 +135,7 @@ class ParametersPanel(QWidget):
         row = QHBoxLayout(box)
         row.setContentsMargins(SPACE_S, SPACE_S, SPACE_S, SPACE_S)
         row.setSpacing(SPACE_S)
-        icon = QLabel()
-        icon.setPixmap(self._theme.icon("warning", "warn").pixmap(QSize(16, 16)))
+        icon = IconLabel(self._theme.icon("warning", "warn"), 16)
         row.addWidget(icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(label(text, wrap=True, selectable=True), 1)
         return box
@@ -158,17 +157,21 @@ def _value_grid(rows: Rows) -> QGridLayout:
     return grid
 
 
-def _action_button(action: QAction) -> QPushButton:
+class _ActionButton(QPushButton):
     """A push button for an action; a QToolButton would cut its text."""
-    result = button(action.text(), action.trigger, icon=action.icon())
-    result.setIconSize(QSize(16, 16))
 
-    def follow() -> None:
-        result.setEnabled(action.isEnabled())
-        result.setToolTip(action.toolTip())
+    def __init__(self, action: QAction) -> None:
+        super().__init__(action.icon(), action.text())
+        self._action = action
+        self.setIconSize(QSize(16, 16))
+        self.setAutoDefault(False)
+        self.clicked.connect(self._trigger)
+        action.changed.connect(self._follow)
+        self._follow()
 
-    action.changed.connect(follow)
-    # The action lives longer than the button.
-    result.destroyed.connect(lambda: action.changed.disconnect(follow))
-    follow()
-    return result
+    def _trigger(self) -> None:
+        self._action.trigger()
+
+    def _follow(self) -> None:
+        self.setEnabled(self._action.isEnabled())
+        self.setToolTip(self._action.toolTip())

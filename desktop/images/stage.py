@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPixmap
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -19,9 +19,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.theme import SPACE_M, SPACE_S, SPACE_XS, Theme, tabular
+from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme, tabular
 from desktop.widgets.compare_view import CompareMode, CompareView
 from desktop.widgets.elided_label import ElidedLabel
+from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.image_canvas import ImageCanvas, Tile
 from desktop.widgets.pan_zoom import PanZoomView
 from desktop.widgets.parts import button, icon_button, label
@@ -227,41 +228,41 @@ class Stage(QWidget):
 
 
 class Welcome(QWidget):
-    """One picture, one sentence, one button: what an empty page shows."""
+    """One picture, one sentence, one button: what an empty page shows.
 
-    def __init__(self, theme: Theme, picture: QImage | None, run_example: QPushButton) -> None:
+    Parameters
+    ----------
+    sheet
+        Square sample sheet of the built-in model, eight rows; the first three are shown. A null
+        image shows an icon instead.
+    """
+
+    def __init__(self, theme: Theme, sheet: QImage, run_example: QPushButton) -> None:
         super().__init__()
-        self._picture = QLabel()
-        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._picture.setAccessibleName("Example pictures of the built-in model")
-        self._image = picture
-        self._theme = theme
-        text = label("Describe a picture on the left and watch it appear out of noise.", "heading")
-        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         layout = QVBoxLayout(self)
-        layout.setSpacing(SPACE_M)
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        layout.setSpacing(SPACE_L)
         layout.addStretch(2)
-        layout.addWidget(self._picture)
+        layout.addWidget(self._picture(theme, sheet), 0, Qt.AlignmentFlag.AlignHCenter)
+        text = label(
+            "Describe a picture on the left and watch it appear out of noise.", "heading", wrap=True
+        )
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         layout.addWidget(text)
         layout.addWidget(run_example, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(3)
-        theme.changed.connect(self._show_picture)
-        self._show_picture()
 
-    def _show_picture(self) -> None:
-        ratio = self.devicePixelRatioF()
-        if self._image is None or self._image.isNull():
-            icon = self._theme.icon("image", "muted")
-            self._picture.setPixmap(icon.pixmap(QSize(72, 72), ratio))
-            return
-        shown = self._image.scaled(
-            QSize(360, 240) * ratio,
-            Qt.AspectRatioMode.KeepAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
-        pixmap = QPixmap.fromImage(shown)
-        pixmap.setDevicePixelRatio(ratio)
-        self._picture.setPixmap(pixmap)
+    def _picture(self, theme: Theme, sheet: QImage) -> QWidget:
+        if sheet.isNull():
+            return IconLabel(theme.icon("image", "muted"), 72)
+        rows = sheet.copy(0, 0, sheet.width(), sheet.height() * 3 // 8)
+        picture = QLabel()
+        picture.setAccessibleName("Random pictures of the built-in model")
+        picture.setScaledContents(True)
+        smooth = Qt.TransformationMode.SmoothTransformation
+        picture.setPixmap(QPixmap.fromImage(rows.scaledToWidth(960, smooth)))
+        picture.setFixedSize(320, 120)
+        return picture
 
 
 def _bar(height: int) -> tuple[QFrame, QHBoxLayout]:

@@ -294,58 +294,69 @@ class UnionEditor(FieldEditor):
     """A discriminated union: which variant, and the variant's own form.
 
     The chooser is laid out by the outer form, beside the label; this widget holds the inner form.
-    What was entered for a variant is kept when another one is looked at.
+    A variant's form is made when it is first looked at, and kept with what was entered.
     """
 
     def __init__(self, schema: Schema, title: str, definitions: Schema) -> None:
         super().__init__()
         self._key = str(schema["discriminator"]["propertyName"])
+        self._definitions = definitions
+        self._variants: dict[Any, Schema] = {}
         self._forms: dict[Any, ParameterForm] = {}
         self._icon: QIcon | None = None
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        self._inner = QVBoxLayout(self)
+        self._inner.setContentsMargins(0, 0, 0, 0)
         choices = []
         for item in schema["oneOf"]:
             variant = resolve(item, definitions)
             name = default_of(variant["properties"][self._key], definitions)
             text = str(variant.get("description") or variant.get("title") or name)
             choices.append((name, text.splitlines()[0]))
-            form = ParameterForm(variant, definitions, skip=(self._key,))
-            form.changed.connect(self.changed)
-            form.hide()
-            layout.addWidget(form)
-            self._forms[name] = form
+            self._variants[name] = variant
         self.choice = ChoiceEditor(choices, title)
         self.choice.changed.connect(self._chosen)
         self.setFocusProxy(self.choice)
         self._chosen()
 
+    def _form(self, name: Any) -> ParameterForm:
+        if name not in self._forms:
+            form = ParameterForm(self._variants[name], self._definitions, skip=(self._key,))
+            form.changed.connect(self.changed)
+            if self._icon is not None:
+                form.set_reset_icon(self._icon)
+            self._inner.addWidget(form)
+            self._forms[name] = form
+        return self._forms[name]
+
     def _chosen(self) -> None:
+        chosen = self.choice.value()
+        if chosen in self._variants:
+            self._form(chosen)
         for name, form in self._forms.items():
-            form.setVisible(name == self.choice.value() and bool(form.names))
+            form.setVisible(name == chosen and bool(form.names))
         self.changed.emit()
 
     def value(self) -> dict[str, Any] | None:
         name = self.choice.value()
         if name is None or self.error():
             return None
-        return {self._key: name, **self._forms[name].values()}
+        return {self._key: name, **self._form(name).values()}
 
     def set_value(self, value: Any) -> None:
         name = value.get(self._key) if isinstance(value, Mapping) else value
         self.choice.set_value(name)
-        if isinstance(value, Mapping) and name in self._forms:
+        if isinstance(value, Mapping) and name in self._variants:
             inner = {key: item for key, item in value.items() if key != self._key}
-            self._forms[name].reset()
-            self._forms[name].set_values(inner)
+            self._form(name).reset()
+            self._form(name).set_values(inner)
 
     def error(self) -> str:
         if self.choice.error():
             return self.choice.error()
-        form = self._forms.get(self.choice.value())
-        return next(iter(form.errors().values()), "") if form else ""
+        return next(iter(self._form(self.choice.value()).errors().values()), "")
 
     def set_reset_icon(self, icon: QIcon) -> None:
-        """Pass the icon on to the inner forms."""
+        """Use an icon on the reset buttons of the inner forms."""
+        self._icon = icon
         for form in self._forms.values():
             form.set_reset_icon(icon)

@@ -621,6 +621,22 @@ def test_both_themes_can_be_switched_while_the_page_is_shown(
     assert dark.pixelColor(at).lightness() < 60 < 180 < light.pixelColor(at).lightness()
 
 
+def test_a_page_that_is_gone_hears_nothing_more(
+    quiet_services: Services, catalogue: Catalogue, qtbot: QtBot, project: Project
+) -> None:
+    page = ImagesPage(quiet_services, lambda: catalogue)
+    page.activate()
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+    quiet_services.actions.detach(["images"])
+    with qtbot.waitSignal(page.destroyed):
+        page.deleteLater()
+    # What is left connected to a deleted widget raises here, and pytest-qt reports it.
+    quiet_services.theme.set_mode("light")
+    quiet_services.bridge.submit(spec())
+    for name in ("again", "star", "remove"):
+        quiet_services.actions.action(f"images.{name}").trigger()
+
+
 def test_the_page_over_many_results_shows_the_newest(filled: ImagesPage, project: Project) -> None:
     assert filled.gallery.selected() == [project.result_ids(ResultFilter())[0]]
     assert filled.stage.title.text() == "red heart"
