@@ -65,6 +65,9 @@ class Controls(QWidget):
         self._catalogue = catalogue
         if self.form is None:
             self._make_form(catalogue)
+            if catalogue.models and self._model_editor.error():
+                # Nobody chose the built-in model yet; what is there serves as well.
+                self._model_editor.set_value(catalogue.models[0].name)
         names = [(entry.name, entry.title) for entry in catalogue.models]
         self._model_editor.set_choices(names)
         if not names:

@@ -205,7 +205,7 @@ class Stage(QWidget):
         if widget is not self.canvas:
             self.note.clear()
         self._show_pixel("")
-        self._show_zoom(self.view.current_zoom())
+        self._show_zoom()
 
     def _show_pixel(self, text: str) -> None:
         """The pixel under the cursor; without one, what the comparison found."""
@@ -214,7 +214,9 @@ class Stage(QWidget):
     def _show_gain(self) -> None:
         self.gain.setVisible(self.comparing and self.compare.mode is CompareMode.DIFFERENCE)
 
-    def _show_zoom(self, zoom: float) -> None:
+    def _show_zoom(self) -> None:
+        # Of the view that is shown: the hidden one tells its zoom too, when it is resized.
+        zoom = self.view.current_zoom()
         self.zoom.setText(f"{zoom * 100:.0f} %" if zoom else "")
 
     def _set_smooth(self, smooth: bool) -> None:

@@ -87,6 +87,20 @@ def test_a_model_that_cannot_be_read_is_named(
     assert page.footer.run.isEnabled()
 
 
+def test_without_the_built_in_model_the_first_other_one_is_chosen(
+    quiet_services: Services, catalogue: Catalogue, make_page: MakePage
+) -> None:
+    page = make_page(quiet_services, lambda: Catalogue(catalogue.schema, catalogue.models[1:]))
+    assert page.controls.values()["model"] == "classes"
+    assert page.footer.run.isEnabled()
+
+
+def test_the_zoom_of_the_shown_picture_is_told(filled: ImagesPage, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: filled.stage.zoom.text() != "", timeout=WAIT_MS)
+    filled.stage.one_button.click()
+    assert filled.stage.zoom.text() == "100 %"
+
+
 def test_nothing_is_run_before_the_form_is_there(
     quiet_services: Services, catalogue: Catalogue, qtbot: QtBot, project: Project
 ) -> None:
