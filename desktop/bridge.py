@@ -1,37 +1,30 @@
 """Between the window and the engine: a worker thread that owns the executor.
 
-The worker never touches a QObject but itself. It leaves events in an outbox and rings once; the bridge,
-in the window's thread, takes them out and emits its signals there. So every slot runs in the window's
-thread, a flood of progress becomes at most 20 signals a second, and nothing that ends a job or is a
-result can be lost.
+The worker (:mod:`desktop.bridge_worker`) never touches a QObject but itself. It leaves events in an
+outbox and rings once; the bridge, in the window's thread, takes them out and emits its signals there.
+So every slot runs in the window's thread, a flood of progress becomes at most 20 signals a second, and
+nothing that ends a job or is a result can be lost.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
 
-from engine.errors import EngineError, ErrorCode
+from desktop.bridge_worker import Changed, Command, MakeExecutor, Outbox, Stored, Worker
+from engine.errors import EngineError
 from engine.job import (
     Cancelled,
     EngineDied,
     EngineReady,
-    Event,
     Failed,
     Finished,
     JobSpec,
     Logged,
-    Output,
-    Preview,
-    Progress,
     Started,
     Warned,
 )
@@ -39,17 +32,11 @@ from engine.job import (
 if TYPE_CHECKING:
     from engine.executors import Executor
     from engine.project import Project
-    from engine.scheduler import Scheduler
 
 log = logging.getLogger("triptych.bridge")
 
 PROGRESS_INTERVAL_MS = 50
-BUSY_WAIT_S = 0.05  # a cancel waits at most this long for the worker's attention
-IDLE_WAIT_S = 0.25
 CLOSE_WAIT_MS = 30_000
-
-Command = Callable[["Scheduler"], object]
-MakeExecutor = Callable[["Project"], "Executor"]
 
 
 def process_executor(project: Project) -> Executor:
@@ -98,8 +85,8 @@ class Bridge(QObject):
     ) -> None:
         super().__init__(parent)
         self._project = project
-        self._outbox = _Outbox()
-        self._worker = _Worker(project, make_executor, self._outbox)
+        self._outbox = Outbox()
+        self._worker = Worker(project, make_executor, self._outbox)
         self._worker.rang.connect(self._drain, Qt.ConnectionType.QueuedConnection)
         self._worker.finished.connect(self._on_worker_finished, Qt.ConnectionType.QueuedConnection)
         self._throttle = QTimer(self, interval=PROGRESS_INTERVAL_MS)
@@ -239,9 +226,9 @@ class Bridge(QObject):
 
     def _deliver(self, item: Any) -> None:
         match item:
-            case _Changed(job):
+            case Changed(job):
                 self.job_changed.emit(job)
-            case _Stored(result, job):
+            case Stored(result, job):
                 self.result_added.emit(result, job)
             case Started(job):
                 self._running = job
@@ -283,177 +270,3 @@ class Bridge(QObject):
 # A thread may not hold the last reference to its own QThread, and destroying one that runs aborts the
 # process: a bridge that was dropped unclosed would do both.
 _RUNNING: set[QThread] = set()
-
-
-class _Changed:
-    __match_args__ = ("job",)
-
-    def __init__(self, job: str) -> None:
-        self.job = job
-
-
-class _Stored:
-    __match_args__ = ("result", "job")
-
-    def __init__(self, result: int, job: str) -> None:
-        self.result, self.job = result, job
-
-
-class _Outbox:
-    """What the worker has to say. Ordered items are kept all, of progress and previews the newest."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ordered: deque[Any] = deque()
-        self._progress: dict[str, Progress] = {}
-        self._previews: dict[str, Preview] = {}
-        self._rung = False
-
-    def put(self, item: Any) -> bool:
-        """Add an item; returns whether the bridge has to be rung."""
-        with self._lock:
-            if isinstance(item, Progress):
-                self._progress[item.job] = item
-            elif isinstance(item, Preview):
-                self._previews[item.job] = item
-            else:
-                self._ordered.append(item)
-            ring, self._rung = not self._rung, True
-            return ring
-
-    def take(self) -> list[Any]:
-        with self._lock:
-            items = list(self._ordered)
-            self._ordered.clear()
-            self._rung = False
-            return items
-
-    def has_throttled(self) -> bool:
-        with self._lock:
-            return bool(self._progress or self._previews)
-
-    def take_throttled(self, with_previews: bool) -> tuple[list[Progress], list[Preview]]:
-        with self._lock:
-            progress = list(self._progress.values())
-            self._progress.clear()
-            previews: list[Preview] = []
-            if with_previews:
-                previews = list(self._previews.values())
-                self._previews.clear()
-            return progress, previews
-
-    def take_of(self, job: str) -> tuple[Progress | None, Preview | None]:
-        with self._lock:
-            return self._progress.pop(job, None), self._previews.pop(job, None)
-
-
-class _Worker(QThread):
-    """Runs the scheduler. Commands go in through a queue, events out through the outbox."""
-
-    rang = Signal()
-
-    def __init__(self, project: Project, make_executor: MakeExecutor, outbox: _Outbox) -> None:
-        super().__init__()
-        self.setObjectName("engine bridge")
-        self._project = project
-        self._make_executor = make_executor
-        self._outbox = outbox
-        self._commands: queue.SimpleQueue[tuple[Command | None, str]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-
-    def post(self, command: Command, job: str = "") -> None:
-        """Run a command in the worker; afterwards ``job``, when given, is reported as changed."""
-        self._commands.put((command, job))
-
-    def poke(self) -> None:
-        """There may be something new in the queue."""
-        self._commands.put((None, ""))
-
-    @property
-    def stopping(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopping.is_set()
-
-    def stop(self) -> None:
-        """Leave the loop soon."""
-        self._stopping.set()
-        self.poke()
-
-    def run(self) -> None:
-        """The thread: open, loop, close; never lets an exception out."""
-        try:
-            from engine.scheduler import Scheduler
-
-            executor = self._make_executor(self._project)
-        except Exception as error:
-            log.exception("the engine could not be started")
-            self._send(EngineDied(f"The engine could not be started: {error}"))
-            return
-        try:
-            scheduler = Scheduler(self._project, executor, self._listen)
-            try:
-                self._loop(scheduler)
-            finally:
-                scheduler.close()
-        except Exception:
-            log.exception("the engine's worker failed")
-            self._send(EngineDied("The worker between window and engine failed; see the log."))
-        finally:
-            executor.close()
-
-    def _loop(self, scheduler: Scheduler) -> None:
-        busy = True
-        while not self._stopping.is_set():
-            self._run_commands(scheduler, 0.0 if busy else IDLE_WAIT_S)
-            if self._stopping.is_set():
-                return
-            busy = self._guarded(lambda: self._step(scheduler))
-
-    def _step(self, scheduler: Scheduler) -> bool:
-        happened = scheduler.step(BUSY_WAIT_S if scheduler.running is not None else 0.0)
-        return happened or scheduler.running is not None
-
-    def _run_commands(self, scheduler: Scheduler, wait: float) -> None:
-        """Run what is waiting; if nothing is, wait a little for the first."""
-        while not self._stopping.is_set():
-            try:
-                command, job = self._commands.get(timeout=wait) if wait else self._commands.get_nowait()
-            except queue.Empty:
-                return
-            wait = 0.0
-            if command is not None:
-                self._guarded(partial(command, scheduler))
-                if job:
-                    self._send(_Changed(job))
-
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        """An error of the queue is told and the loop goes on, slower, so that it cannot flood."""
-        try:
-            return call()
-        except EngineError as error:
-            log.warning("the queue refused: %s", error)
-            self._send(error)
-        except Exception as error:
-            log.exception("the queue failed")
-            self._send(
-                EngineError(
-                    ErrorCode.INTERNAL,
-                    "The queue met an unexpected error; jobs and results already stored are safe.",
-                    "The log has the details. Try again; if it happens again, restart Triptych.",
-                    f"{type(error).__name__}: {error}",
-                )
-            )
-        return False
-
-    def _listen(self, event: Event) -> None:
-        if isinstance(event, Output):
-            for result in self._project.results(limit=16):
-                if result.job == event.job and result.name == event.name:
-                    self._send(_Stored(result.id, event.job))
-                    break
-            return
-        self._send(event)
-
-    def _send(self, item: Any) -> None:
-        if self._outbox.put(item):
-            self.rang.emit()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QSize
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.shell.notifications import Level, NoticeAction
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme
+from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parts import button, icon_button, label
 
 LEVEL_ICONS = {
@@ -42,9 +42,7 @@ class Banners(QWidget):
         row.setContentsMargins(SPACE_L, SPACE_S, SPACE_S, SPACE_S)
         row.setSpacing(SPACE_M)
         name, role = LEVEL_ICONS[level]
-        picture = QLabel()
-        picture.setPixmap(self._theme.icon(name, role).pixmap(QSize(20, 20), self.devicePixelRatioF()))
-        row.addWidget(picture)
+        row.addWidget(IconLabel(self._theme.icon(name, role), 20))
         row.addWidget(label(text, wrap=True), 1)
         for index, (title, callback) in enumerate(answers):
             answer = partial(self._answer, key, callback)

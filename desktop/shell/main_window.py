@@ -24,7 +24,7 @@ from desktop.shell.notifications import Notifications
 from desktop.shell.rail import TOOLS, WORKSPACES, Rail
 from desktop.shell.start_page import StartPage
 from desktop.shell.status_bar import StatusBar
-from desktop.theme import Theme
+from desktop.theme import Mode, Theme
 
 if TYPE_CHECKING:
     from desktop.services import Page, Services
@@ -237,7 +237,9 @@ class MainWindow(QMainWindow):
             frame.toggle_inspector()
 
     def _toggle_theme(self) -> None:
-        self._settings.set("theme", "light" if self._theme.dark else "dark")
+        mode: Mode = "light" if self._theme.dark else "dark"
+        self._settings.set("theme", mode)
+        self._theme.set_mode(mode)  # also when the setting said so already and --theme overrode it
 
     # --- what floats ------------------------------------------------------------------------------
 

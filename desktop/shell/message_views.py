@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCursor, QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.shell.banners import LEVEL_ICONS
 from desktop.shell.notifications import Notice, Notifications
 from desktop.shell.overlay import Overlay
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
+from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parts import button, icon_button, label
 
 TOASTS = 3
@@ -32,9 +33,7 @@ def _card(
     row.setContentsMargins(SPACE_M, SPACE_M, SPACE_S, SPACE_M)
     row.setSpacing(SPACE_M)
     name, role = LEVEL_ICONS[notice.level]
-    picture = QLabel()
-    picture.setPixmap(theme.icon(name, role).pixmap(QSize(20, 20), card.devicePixelRatioF()))
-    row.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
+    row.addWidget(IconLabel(theme.icon(name, role), 20), 0, Qt.AlignmentFlag.AlignTop)
     column = QVBoxLayout()
     column.setSpacing(SPACE_XS)
     column.addWidget(label(notice.text, wrap=True, selectable=dismiss is None))

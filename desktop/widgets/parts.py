@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme
+from desktop.widgets.icon_label import IconLabel
 
 ICON = QSize(18, 18)
 ICON_BESIDE_TEXT = QSize(24, 18)  # wider than the glyph: Qt leaves too small a gap before the text
@@ -88,10 +89,6 @@ class EmptyState(QWidget):
         role: str = "muted",
     ) -> None:
         super().__init__()
-        picture = QLabel()
-        picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        picture.setFixedHeight(64)
-        self._picture, self._icon = picture, theme.icon(icon, role)
         self.title = label(title, "title")
         self.title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.title.setWordWrap(True)
@@ -102,7 +99,7 @@ class EmptyState(QWidget):
         layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
         layout.setSpacing(SPACE_M)
         layout.addStretch(2)
-        layout.addWidget(picture)
+        layout.addWidget(IconLabel(theme.icon(icon, role), 56), 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addWidget(self.title)
         layout.addWidget(self.text, 0, Qt.AlignmentFlag.AlignHCenter)
         if buttons:
@@ -114,14 +111,9 @@ class EmptyState(QWidget):
             row.addStretch()
             layout.addLayout(row)
         layout.addStretch(3)
-        theme.changed.connect(self._show_icon)
-        self._show_icon()
 
     def event(self, event: QEvent) -> bool:
         """Give the text the height it needs at its width: a centred label does not ask for it."""
         if event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.Show):
             self.text.setFixedHeight(self.text.heightForWidth(TEXT_WIDTH))
         return super().event(event)
-
-    def _show_icon(self) -> None:
-        self._picture.setPixmap(self._icon.pixmap(QSize(56, 56), self.devicePixelRatioF()))

@@ -158,6 +158,18 @@ def test_undo_and_redo_follow_the_projects_stack(
     assert services.undo.index() == 1
 
 
+def test_one_key_switches_the_theme_whatever_the_setting_says(
+    window: MainWindow, services: Services
+) -> None:
+    services.settings.set("theme", "light")
+    assert services.theme.dark
+    services.actions.action("view.theme").trigger()
+    assert not services.theme.dark
+    services.actions.action("view.theme").trigger()
+    assert services.theme.dark
+    assert services.settings.get("theme") == "dark"
+
+
 def test_floating_panels_close_one_by_one(window: MainWindow, services: Services) -> None:
     for id in ("view.messages", "help.keys", "palette.open"):
         services.actions.action(id).trigger()
