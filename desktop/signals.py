@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
@@ -42,7 +43,9 @@ class SignalListener(QObject):
 
     @Slot()
     def _wake(self) -> None:
-        self._receiver.recv(64)
+        # Python's handler runs before this line does, and may have closed the application already.
+        with contextlib.suppress(OSError):
+            self._receiver.recv(64)
 
 
 def listen(close: Callable[[], object], parent: QObject) -> SignalListener | None:
