@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.images.checkpoints import load_strictly
 from engine.images.generators import LatentGenerator, initial_noise
 from engine.images.params import DdimParams
 from engine.images.pictograms import Pictograms, load_pictograms, move_and_scale
 from engine.images.samplers import ddim
 from engine.images.schedule import make_grid
 from engine.images.training import peak_signal_to_noise, save_sheet
+from engine.weight_files import read_safetensors
 from engine.weights import ModelInfo, inspect_model
 
 log = logging.getLogger("triptych.evaluation")
@@ -94,6 +97,16 @@ def train_classifier(data: Pictograms, steps: int, seed: int = 0) -> PictogramCl
         planned.step()
         if step % 200 == 199:
             log.info("classifier step %d loss %.3f", step + 1, loss.item())
+    return model.eval()
+
+
+def trained_classifier(data: Pictograms, file: Path, steps: int = 900) -> PictogramClassifier:
+    """The classifier kept in ``file``, or a new one, trained and then kept there."""
+    if not file.exists():
+        trained = train_classifier(data, steps)
+        save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, file)
+    model = PictogramClassifier(len(data.class_names))
+    load_strictly(model, read_safetensors(file), "The classifier")
     return model.eval()
 
 
@@ -176,7 +189,7 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     model = LatentGenerator(info, "cpu")
     with torch.enable_grad():
-        judge = train_classifier(data, steps=1200)
+        judge = trained_classifier(data, folder / "classifier.safetensors")
     train_rows = data.rows(held_out=False, toned=False)
     held_rows = data.rows(held_out=True, toned=False)
     train, held_out = data.pixels(train_rows), data.pixels(held_rows)
