@@ -106,10 +106,13 @@ class ImagesModel(QObject):
         Jobs were added, or one changed its state.
     job_updated(str)
         Progress, preview, result, warning or state of one job.
+    result_added(int)
+        A job of this page has a new result.
     """
 
     jobs_changed = Signal()
     job_updated = Signal(str)
+    result_added = Signal(int)
 
     def __init__(self, project: Project, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -244,6 +247,7 @@ class ImagesModel(QObject):
             known.results.append(result)
             if known.previews is not None:
                 known.previews = known.previews[1:]
+            self.result_added.emit(result)
             self.job_updated.emit(job)
 
     def _warned(self, job: str, text: str) -> None:

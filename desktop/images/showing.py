@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QSize, QTimer, Signal
 from PySide6.QtGui import QImage
 
@@ -45,8 +47,10 @@ class Showing(QObject):
         self._following = True
         self._selecting = False
         self._comparing: tuple[int, int] | None = None
+        self._converted: tuple[NDArray[np.uint8] | None, list[QImage]] = (None, [])
         self._pictures.ready.connect(self._picture_ready)
         model.job_updated.connect(self._job_updated)
+        model.result_added.connect(gallery.model.sync_soon)
         gallery.selection_changed.connect(self._selected)
         # A click on what is selected already leads back to it from a running job.
         gallery.view.clicked.connect(lambda: self._selected(gallery.selected()))
@@ -118,10 +122,6 @@ class Showing(QObject):
         known = self._model.job(job)
         if known is None:
             return
-        for result in known.results:
-            if self._gallery.model.row_of(result) < 0:
-                self._gallery.model.sync_soon()
-                break
         if known.state is JobState.RUNNING and self._following and job != self._job:
             shown = self._model.job(self._job) if self._job else None
             if shown is None or not shown.active:
@@ -215,18 +215,28 @@ class Showing(QObject):
 
     def _job_tiles(self, job: PageJob) -> list[Tile]:
         tiles = []
+        previews = self._preview_images(job)
         for place, index in enumerate(self._window(job)):
             if index < len(job.results):
                 tile = self._result_tile(job.results[index], self._shown_image(place))
             else:
                 tile = Tile(name=f"picture {index + 1} of {job.count}")
                 ahead = index - len(job.results)
-                if job.previews is not None and ahead < len(job.previews):
-                    tile.image = image_from_array(job.previews[ahead])
+                if ahead < len(previews):
+                    tile.image = previews[ahead]
                     tile.state = TileState.PREVIEW
                     tile.name += ", preview"
             tiles.append(tile)
         return tiles
+
+    def _preview_images(self, job: PageJob) -> list[QImage]:
+        """The job's previews as pictures, converted once and not at every report of progress."""
+        if job.previews is None:
+            return []
+        if self._converted[0] is not job.previews:
+            shown = job.previews[:SHOWN_AT_ONCE]
+            self._converted = (job.previews, [image_from_array(image) for image in shown])
+        return self._converted[1]
 
     def _shown_image(self, place: int) -> QImage | None:
         tiles = self._stage.canvas.tiles

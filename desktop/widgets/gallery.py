@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QAction, QColor, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QAction, QColor, QDragEnterEvent, QDropEvent, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -125,6 +125,17 @@ class ThumbnailDelegate(QStyledItemDelegate):
             x -= BADGE + 3
 
 
+def runs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of consecutive numbers in an increasing sequence."""
+    found: list[tuple[int, int]] = []
+    for row in rows:
+        if found and found[-1][1] == row - 1:
+            found[-1] = (found[-1][0], row)
+        else:
+            found.append((row, row))
+    return found
+
+
 class Gallery(QWidget):
     """Filter bar over the strip.
 
@@ -149,6 +160,7 @@ class Gallery(QWidget):
     ) -> None:
         super().__init__(parent)
         self._kind = kind
+        self.setAcceptDrops(True)
         self._menu_actions: list[QAction | None] = []
         self._before_menu: Callable[[], None] | None = None
         self.model = GalleryModel(results, self)
@@ -271,20 +283,34 @@ class Gallery(QWidget):
         """Select these results as far as they are shown; the first comes into view."""
         selection = QItemSelection()
         rows = [row for result in ids if (row := self.model.row_of(result)) >= 0]
-        for row in rows:
-            index = self.model.index(row)
-            selection.select(index, index)
+        for first, last in runs(sorted(rows)):
+            selection.select(self.model.index(first), self.model.index(last))
         flags = QItemSelectionModel.SelectionFlag
         chooser = self.view.selectionModel()
         chooser.select(selection, flags.ClearAndSelect)
         if rows:
-            first = self.model.index(rows[0])
-            chooser.setCurrentIndex(first, flags.NoUpdate)
-            self.view.scrollTo(first)
+            index = self.model.index(rows[0])
+            chooser.setCurrentIndex(index, flags.NoUpdate)
+            self.view.scrollTo(index)
 
     def _emit_selection(self) -> None:
         self._count()
         self.selection_changed.emit(self.selected())
+
+    # --- dragging ---------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """A thumbnail let go over the gallery it came from changes nothing."""
+        if event.source() is self.view:
+            event.setDropAction(Qt.DropAction.IgnoreAction)
+            event.accept()
+        else:
+            event.ignore()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """See :meth:`dragEnterEvent`."""
+        event.setDropAction(Qt.DropAction.IgnoreAction)
+        event.accept()
 
     # --- menu -------------------------------------------------------------------------------------
 

@@ -112,10 +112,9 @@ class GalleryModel(QAbstractListModel):
         """Results changed (rated, removed, restored): read them again."""
         for result in ids:
             self._records.pop(result, None)
-            row = self.row_of(result)
-            if row >= 0:
-                index = self.index(row)
-                self.dataChanged.emit(index, index)
+        if self._ids:
+            # Costs a repaint of what is on screen, however many results were changed.
+            self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
         self.sync()
 
     def sync(self) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtGui import QAction, QImage
+from PySide6.QtGui import QAction, QDragEnterEvent, QImage
 from PySide6.QtWidgets import QMenu
 from pytestqt.qtbot import QtBot
 
 from desktop.theme import Theme
-from desktop.widgets.gallery import Gallery
+from desktop.widgets.gallery import Gallery, runs
 from desktop.widgets.gallery_model import GalleryModel, export_name
 from desktop.widgets.picture_cache import PictureCache, load_picture
 from desktop.widgets.strip_view import StripView
@@ -290,6 +291,28 @@ def test_dragging_out_gives_copies_with_readable_names(
     for path, result in zip(paths, filled, strict=False):
         assert path.read_bytes() == project.store.read(project.result(result).artifact)
         assert path != project.store.path(project.result(result).artifact)
+
+
+def test_a_thumbnail_let_go_over_its_own_gallery_changes_nothing(
+    gallery: Gallery, filled: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = gallery.model.mimeData([gallery.model.index(0)])
+    buttons = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    answers = []
+    for source in (gallery.view, None):
+        event = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, *buttons)
+        monkeypatch.setattr(event, "source", lambda source=source: source, raising=False)
+        gallery.dragEnterEvent(event)
+        answers.append((event.isAccepted(), event.dropAction()))
+    # Its own is swallowed; one from elsewhere goes on to the window.
+    assert answers[0] == (True, Qt.DropAction.IgnoreAction)
+    assert answers[1][0] is False
+
+
+@given(strategies.sets(strategies.integers(0, 60)))
+def test_runs_cover_exactly_their_rows(rows: set[int]) -> None:
+    covered = [row for first, last in runs(sorted(rows)) for row in range(first, last + 1)]
+    assert covered == sorted(rows)
 
 
 def test_names_of_files_are_safe_whatever_the_prompt() -> None:
