@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,15 +27,18 @@ from engine.job import JobState
 from engine.project import Project
 from engine.weights import models_folder
 from tests.desktop.support import WAIT_MS
-from tests.engine.images.tiny import write_tiny_model
 
 NAME = "tiny-window"
 
 
 @pytest.fixture(scope="module")
-def installed(_own_user_folders: None) -> str:
-    """A model in the tests' own models folder."""
-    write_tiny_model(models_folder() / NAME)
+def installed(_own_user_folders: None, repository: Path) -> str:
+    """A model in the tests' own models folder, written by a child: this process has no torch."""
+    code = (
+        "import sys; from pathlib import Path; from tests.engine.images.tiny import write_tiny_model; "
+        "write_tiny_model(Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, models_folder() / NAME], cwd=repository, check=True)
     return NAME
 
 
