@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from desktop.shell.notifications import Notifications
 from desktop.theme import Theme
 from desktop.widgets.compare_view import array_from_image
 from desktop.widgets.picture_cache import load_picture
+from engine.errors import ErrorCode
 from engine.images.metadata import read_manifest
 from engine.job import JobState
 from engine.project import Project
@@ -122,6 +125,30 @@ def test_a_running_job_is_cancelled_and_what_was_finished_stays(live: ImagesPage
     live.gallery.model.sync()
     assert 2 <= len(live.gallery.model.ids) == len(job.results) < 200
     assert any("xyzzy" in text for text in job.warnings)
+
+
+@pytest.mark.timeout(300)
+def test_the_page_lives_on_when_the_engine_is_killed_at_work(
+    live: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    bridge = live._services.bridge
+    live.controls.show_settings({"count": 200, "batch": 1, "steps": 20}, lock_seed=True)
+    live.footer.run.click()
+    first = live.model.jobs[0]
+    live.controls.show_settings({"count": 1, "steps": 4}, lock_seed=True)
+    live.footer.run.click()
+    second = live.model.jobs[0]
+    qtbot.waitUntil(lambda: len(first.results) >= 1, timeout=3 * WAIT_MS)
+    os.kill(bridge.engine["pid"], signal.SIGKILL)
+    wait_until_done(live, qtbot)
+    assert (first.state, second.state) == (JobState.FAILED, JobState.SUCCEEDED)
+    assert first.error is not None
+    assert first.error.code is ErrorCode.ENGINE_DIED
+    assert first.status() == first.error.message
+    # What was finished before is there, and the page shows what came after.
+    assert set(project.result_ids()) == {*first.results, *second.results}
+    live.gallery.model.sync()
+    assert live.gallery.selected() == second.results
 
 
 def test_the_installed_model_is_offered_with_its_words(installed: str) -> None:

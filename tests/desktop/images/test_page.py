@@ -364,6 +364,22 @@ def test_rating_keys_toggle_and_can_be_undone(
     assert [getattr(project.result(result), field) for result in chosen] == [value] * 2
 
 
+def test_letters_typed_into_a_field_are_text_not_commands(
+    filled: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    filled.activateWindow()
+    qtbot.waitUntil(filled.isActiveWindow, timeout=WAIT_MS)
+    before = [project.result(result) for result in project.result_ids()]
+    filled.controls.prompt.set_value("")
+    for field in (filled.controls.prompt.text, filled.gallery.search):
+        field.setFocus()
+        qtbot.waitUntil(field.hasFocus, timeout=WAIT_MS)
+        qtbot.keyClicks(field, "sldcf1")
+    assert filled.controls.prompt.value() == filled.gallery.search.text() == "sldcf1"
+    assert [project.result(record.id) for record in before] == before
+    assert not filled.stage.comparing
+
+
 def test_removing_is_undone_by_the_message_and_by_the_stack(
     filled: ImagesPage, quiet_services: Services, project: Project
 ) -> None:
