@@ -163,13 +163,7 @@ class Stage(QWidget):
 
     def show_tiles(self, tiles: Sequence[Tile], title: str, note: str = "") -> None:
         """Show pictures."""
-        if [tile.key for tile in tiles] != [tile.key for tile in self.canvas.tiles] or len(
-            tiles
-        ) != len(self.canvas.tiles):
-            self.canvas.set_tiles(tiles)
-        else:
-            for index, tile in enumerate(tiles):
-                self.canvas.set_tile(index, tile)
+        self.canvas.set_tiles(tiles)
         self.title.setText(_one_line(title))
         self.note.setText(note)
         self._show(self.canvas)

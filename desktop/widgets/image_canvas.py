@@ -186,7 +186,8 @@ class ImageCanvas(PanZoomView):
         if 0 <= self._current < len(self._tiles):
             tile = self._tiles[self._current]
             text += f" Current: {self._current + 1}, {tile.name or tile.state.value}."
-        self.setAccessibleDescription(text)
+        if text != self.accessibleDescription():
+            self.setAccessibleDescription(text)
 
     # --- geometry ---------------------------------------------------------------------------------
 
