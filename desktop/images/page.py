@@ -114,6 +114,7 @@ class ImagesPage(Page):
             ("actual", "Actual size", "1", "number-square-one", lambda: self.stage.view.one_to_one()),
             ("search", "Search results", "Ctrl+F", "magnifying-glass", self._focus_search),
             ("prompt", "Edit the prompt", "Ctrl+P", "text-t", self._focus_prompt),
+            ("models", "Look for new models", "", "arrows-clockwise", self._read_models),
         ):
             actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE)
             actions.connect(f"{WORKSPACE}.{name}", do)
@@ -124,7 +125,7 @@ class ImagesPage(Page):
         """Read models and history at the first visit; put the keyboard into the prompt."""
         if not self._started:
             self._started = True
-            self.background.run(self._read, self._catalogue_read, self.results.tell)
+            self._read_models()
             self.model.load_history()
             self.gallery.model.sync()
             self.showing.show_latest()
@@ -171,6 +172,9 @@ class ImagesPage(Page):
         )
 
     # --- models and settings ----------------------------------------------------------------------
+
+    def _read_models(self) -> None:
+        self.background.run(self._read, self._catalogue_read, self.results.tell)
 
     def _catalogue_read(self, catalogue: Catalogue) -> None:
         first = self.controls.form is None

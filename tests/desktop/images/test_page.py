@@ -95,6 +95,21 @@ def test_without_the_built_in_model_the_first_other_one_is_chosen(
     assert page.footer.run.isEnabled()
 
 
+def test_models_that_were_added_are_found_without_losing_what_was_entered(
+    quiet_services: Services, catalogue: Catalogue, make_page: MakePage, qtbot: QtBot
+) -> None:
+    installed = [catalogue.models[0]]
+    page = make_page(quiet_services, lambda: Catalogue(catalogue.schema, tuple(installed)))
+    page.controls.show_settings({"prompt": "dog face", "steps": 8, "seed": 4}, lock_seed=True)
+    before = page.controls.values()
+    installed.append(catalogue.models[1])
+    quiet_services.actions.action("images.models").trigger()
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+    assert page.controls.values() == before
+    page.controls.show_settings({"model": "classes"}, lock_seed=False)
+    assert page.controls.values()["model"] == "classes"
+
+
 def test_the_zoom_of_the_shown_picture_is_told(filled: ImagesPage, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: filled.stage.zoom.text() != "", timeout=WAIT_MS)
     filled.stage.one_button.click()
