@@ -137,6 +137,8 @@ def _run(
         raise EngineError(ErrorCode.CANCELLED, "The job was cancelled before it started.")
     kind = _kind(spec.kind, plugins)
     params = _params(kind, spec)
+    # Defaults are written out, so that a manifest makes the same result when they have changed.
+    spec = replace(spec, params=params.model_dump(mode="json"))
     inputs = {name: _input(name, value, store) for name, value in spec.inputs.items()}
     device = devices.resolve(spec.device)
     provenance = {
