@@ -228,6 +228,7 @@ def evaluate(
         "samples": count,
         "seconds_per_picture": round(seconds, 3),
         "autoencoder_psnr_held_out_db": round(peak_signal_to_noise(rebuilt, held_out).mean().item(), 2),
+        "classifier_accuracy_training": _share(judge(train).argmax(1), data.labels[train_rows]),
         "classifier_accuracy_held_out": _share(judge(held_out).argmax(1), data.labels[held_rows]),
         "classifier_accuracy_generated": round((guessed == truth).float().mean().item(), 3),
         "classifier_accuracy_by_class": {
