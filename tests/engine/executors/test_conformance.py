@@ -44,7 +44,7 @@ def test_a_job_reports_in_order_and_its_results_are_stored(
         assert len(store.read(output.artifact)) == 100
         assert output.manifest["n"] == index
         assert output.manifest["job"] == job_id
-        assert JobSpec.from_json(output.manifest["spec"]) == job("work")
+        assert JobSpec.from_json(output.manifest["spec"]) == job("work", count=3, seconds=0.0, text="")
         for key in ("triptych", "torch", "python", "platform", "device", "device_name"):
             assert output.manifest[key]
     assert watcher.of(job_id, Warned) == [Warned(job_id, "made for a test")]
