@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from desktop.widgets.image_canvas import GAP, image_from_array
@@ -66,7 +66,6 @@ class CompareView(PanZoomView):
         self._wiping = False
         self._difference: QImage | None = None
         self._note = ""
-        self._ground: QColor | None = None
         self.setAccessibleName("Comparison of two pictures")
 
     @property
@@ -211,18 +210,11 @@ class CompareView(PanZoomView):
         else:
             super().keyPressEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        if event.type() == QEvent.Type.PaletteChange:
-            self.update()
-        super().changeEvent(event)
-
     # --- painting ---------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
         with QPainter(self) as painter:
-            painter.fillRect(
-                event.rect(), self._ground or self.palette().color(QPalette.ColorRole.Window)
-            )
+            self.paint_ground(painter, event.rect())
             for viewport, image in self._viewports():
                 painter.save()
                 painter.setClipRect(viewport)

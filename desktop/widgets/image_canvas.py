@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QImage,
@@ -127,7 +127,6 @@ class ImageCanvas(PanZoomView):
         self._current = -1
         self._progress: float | None = None
         self._status = ""
-        self._ground: QColor | None = None
         self._accent: QColor | None = None
         self.setAccessibleName("Pictures")
 
@@ -251,17 +250,11 @@ class ImageCanvas(PanZoomView):
         else:
             super().keyPressEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        if event.type() == QEvent.Type.PaletteChange:
-            self.update()
-        super().changeEvent(event)
-
     # --- painting ---------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
         with QPainter(self) as painter:
-            ground = self._ground or self.palette().color(QPalette.ColorRole.Window)
-            painter.fillRect(event.rect(), ground)
+            self.paint_ground(painter, event.rect())
             for index, tile in enumerate(self._tiles):
                 cell = self.cell_rect(index)
                 if cell.intersects(QRectF(event.rect())):

@@ -6,8 +6,8 @@ sides of a comparison) can follow one and the same zoom. :class:`PanZoomView` ad
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, QSizeF, Qt, Signal
-from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPalette, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 NEAREST_ABOVE = 2.0
@@ -127,6 +127,7 @@ class PanZoomView(QWidget):
         super().__init__(parent)
         self.transform = ViewTransform()
         self.smooth = False
+        self._ground: QColor | None = None
         self._drag_from: QPointF | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -141,6 +142,10 @@ class PanZoomView(QWidget):
     def main_target(self) -> tuple[QRectF, QImage] | None:
         """The viewport and picture that the keys act on."""
         raise NotImplementedError
+
+    def paint_ground(self, painter: QPainter, area: QRect) -> None:
+        """Fill ``area`` with the neutral ground behind the pictures."""
+        painter.fillRect(area, self._ground or self.palette().color(QPalette.ColorRole.Window))
 
     # --- acting -----------------------------------------------------------------------------------
 
@@ -216,6 +221,11 @@ class PanZoomView(QWidget):
 
     def leaveEvent(self, event: object) -> None:
         self.pixel_changed.emit("")
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.PaletteChange:
+            self.update()
+        super().changeEvent(event)
 
     def resizeEvent(self, event: object) -> None:
         self.zoom_changed.emit(self.current_zoom())
