@@ -21,22 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.images.checkpoints import load_strictly
-from engine.images.generators import LatentGenerator, initial_noise
-from engine.images.params import DdimParams
+from engine.images.generators import LatentGenerator
 from engine.images.pictograms import Pictograms, load_pictograms, move_and_scale
-from engine.images.samplers import ddim
-from engine.images.schedule import make_grid
-from engine.images.training import peak_signal_to_noise, save_sheet
+from engine.images.sheets import SHEET_PROMPTS, sample, save_sheet
+from engine.images.training import peak_signal_to_noise
 from engine.weight_files import read_safetensors
 from engine.weights import ModelInfo, inspect_model
 
 log = logging.getLogger("triptych.evaluation")
 
 FEATURES = 128
-SHEET_PROMPTS = (
-    "grinning face", "red heart", "dog face", "cat", "pizza", "red apple", "rocket", "house",
-    "crown", "woman teacher", "thumbs up", "soccer ball", "guitar", "sun", "airplane", "snowman",
-)  # fmt: skip
 
 
 class PictogramClassifier(nn.Module):
@@ -143,30 +137,6 @@ def nearest_distance(images: Tensor, others: Tensor, skip_self: bool = False) ->
             distance.fill_diagonal_(torch.inf)
         best = torch.minimum(best, distance.min(dim=1).values)
     return best
-
-
-def sample(
-    model: LatentGenerator,
-    prompts: list[tuple[str, str | None]],
-    seeds: list[int],
-    steps: int,
-    guidance: float,
-) -> Tensor:
-    """Pictures ``(n, 3, S, S)`` in [-1, 1], one a prompt ``(text, class)`` and seed, by DDIM."""
-    pictures = []
-    for (text, class_name), seed in zip(prompts, seeds, strict=True):
-        condition = model.condition(text, class_name)
-        noise, _ = initial_noise([seed], model.latent_shape, steps, with_steps=False)
-        x_0 = ddim(
-            model.denoiser(condition, guidance),
-            noise.double(),
-            make_grid(model.schedule, steps),
-            (),
-            DdimParams(),
-            lambda done, total, clean: None,
-        )
-        pictures.append(model.decode(x_0)[0].clamp(-1, 1))
-    return torch.stack(pictures)
 
 
 def random_captions(data: Pictograms, count: int, seed: int) -> list[tuple[str, str | None]]:

@@ -8,7 +8,8 @@ Two stages, each resumable from its folder (weights, moving average, optimiser, 
     Caption- and class-conditional DiT on those latents; v-prediction, cosine schedule (Salimans &
     Ho 2022), Muon for the matrices inside the blocks, AdamW for the rest.
 
-The second stage keeps writing a ``snapshot`` folder that the application loads. Step sizes follow
+The second stage keeps writing a ``snapshot`` folder that the application loads, and sample sheets of
+fixed prompts and noise, every ten minutes. Step sizes follow
 the share of the ``--minutes`` already spent, so a run on a slower machine sees fewer pictures but
 anneals all the same; state is saved every five minutes and a run that is started again with the
 same folder goes on.
@@ -35,8 +36,11 @@ from torch.nn import functional as F
 
 from engine.images.autoencoder import Autoencoder, AutoencoderConfig
 from engine.images.dit import DiT, DiTConfig
+from engine.images.generators import LatentGenerator
 from engine.images.pictograms import Pictograms, load_pictograms, move_and_scale
+from engine.images.sheets import SHEET_PROMPTS, sample, save_sheet
 from engine.images.vocabulary import Vocabulary
+from engine.weights import inspect_model
 
 log = logging.getLogger("triptych.training")
 
@@ -370,9 +374,21 @@ def train_transformer(
             )
         if time.monotonic() - sheet_at > SHEET_EVERY_SECONDS:
             sheet_at = time.monotonic()
-            save_transformer(run, autoencoder, latents, vocabulary, folder / "snapshot")
-    save_transformer(run, autoencoder, latents, vocabulary, folder / "snapshot")
+            take_snapshot(run, autoencoder, latents, vocabulary)
+    take_snapshot(run, autoencoder, latents, vocabulary)
     return run
+
+
+def take_snapshot(
+    run: Run, autoencoder: Autoencoder, latents: LatentSet, vocabulary: Vocabulary
+) -> None:
+    """Save what was learnt so far as a model folder, and a sheet of what it draws."""
+    folder = run.folder / "snapshot"
+    save_transformer(run, autoencoder, latents, vocabulary, folder)
+    generator = LatentGenerator(inspect_model(folder), str(run.device))
+    known: list[tuple[str, str | None]] = [(text, None) for text in SHEET_PROMPTS]
+    pictures = sample(generator, known, list(range(len(known))), steps=20, guidance=2.5)
+    save_sheet(pictures, 8, run.folder / f"sheet-{run.clock.pictures:08d}.png")
 
 
 @torch.no_grad()
@@ -423,20 +439,6 @@ def save_transformer(
         },
     }
     (folder / "generator.json").write_text(json.dumps(description), encoding="utf-8")
-
-
-def save_sheet(images: Tensor, columns: int, path: Path) -> None:
-    """Write pictures ``(B, 3, S, S)`` in [-1, 1] as one PNG, ``columns`` a row."""
-    from PIL import Image
-
-    size = images.shape[-1]
-    rows = -(-len(images) // columns)
-    sheet = torch.ones(3, rows * size, columns * size)
-    for index, image in enumerate(images.detach().float().cpu()):
-        y, x = divmod(index, columns)
-        sheet[:, y * size : (y + 1) * size, x * size : (x + 1) * size] = image
-    pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(path)
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:

@@ -7,19 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from engine.errors import EngineError
 from engine.images.dit import DiT, DiTConfig
 from engine.images.evaluation import kernel_distance, nearest_distance
+from engine.images.generators import LatentGenerator
 from engine.images.pictograms import load_pictograms, move_and_scale
+from engine.images.sheets import sample
 from engine.images.training import (
     CaptionSampler,
     Run,
     diffusion_loss,
     learning_rate_factor,
+    load_autoencoder,
     peak_signal_to_noise,
+    train_autoencoder,
+    train_transformer,
 )
+from engine.weights import inspect_model
 
 
 @pytest.fixture
@@ -120,6 +127,26 @@ def test_time_budget_ends_a_run_and_saves_it(tmp_path: Path) -> None:
     advance(run, 10_000)
     assert run.clock.seconds >= 0.12
     assert small_run(tmp_path, minutes=0.002).clock.step == run.clock.step
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_both_stages_end_in_a_model_that_generates(data_folder: Path, tmp_path: Path) -> None:
+    data, device = load_pictograms(data_folder), torch.device("cpu")
+    train_autoencoder(data, tmp_path / "autoencoder", 0.005, device, batch=2)
+    autoencoder = load_autoencoder(tmp_path / "autoencoder")
+    run = train_transformer(
+        data, autoencoder, tmp_path / "transformer", 0.005, device, batch=2, views=2
+    )
+    assert run.clock.step > 0
+    info = inspect_model(run.folder / "snapshot")
+    assert info.kind == "triptych-generator"
+    picture = sample(LatentGenerator(info, "cpu"), [("man", None)], [0], steps=2, guidance=2.0)
+    assert picture.shape == (1, 3, 128, 128)
+    assert picture.isfinite().all()
+    (sheet,) = run.folder.glob("sheet-*.png")
+    with Image.open(sheet) as image:
+        assert image.size == (8 * 128, 2 * 128)
 
 
 def test_loss_is_zero_for_the_true_velocity() -> None:
