@@ -99,6 +99,8 @@ class Stage(QWidget):
         )
         self.smooth_button.setCheckable(True)
         self.smooth_button.toggled.connect(self._set_smooth)
+        # The built-in model's pictures fill the stage enlarged; who wants to see pixels, asks.
+        self.smooth_button.setChecked(True)
         self.live_button = button("Live", self.live_requested.emit, "quiet", theme.icon("play"))
         self.live_button.setToolTip("Show the running job")
         self.live_button.setAccessibleName("Show the running job")
