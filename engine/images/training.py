@@ -195,6 +195,7 @@ def train_autoencoder(
     data: Pictograms, folder: Path, minutes: float, device: torch.device, batch: int = 16
 ) -> Run:
     """First stage. Logs held-out PSNR of the averaged weights; see the module's text."""
+    torch.manual_seed(0)
     model = Autoencoder(AutoencoderConfig(decoder_widths=(128, 96, 48)))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3, betas=(0.9, 0.99), weight_decay=1e-4)
