@@ -256,6 +256,7 @@ class _Child:
         self._owner = owner
         self._outbox: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self.ready = False
+        self.closed = False
         self.killed_for_cancel = False
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.process = subprocess.Popen(
@@ -277,7 +278,9 @@ class _Child:
     @property
     def usable(self) -> bool:
         """Whether it takes jobs."""
-        return self.ready and self.process.poll() is None
+        # In this order: while the reader waits for a dead child, poll() cannot look and says None;
+        # but then the reader has closed it before.
+        return self.ready and self.process.poll() is None and not self.closed
 
     def send(self, command: Mapping[str, Any]) -> None:
         """Send a command; returns at once, also when the child does not read."""
@@ -305,6 +308,7 @@ class _Child:
         except Exception as error:  # whatever arrives: a child that cannot be understood must go
             problem = f"it sent an unreadable message ({error}); "
             self.kill()
+        self.closed = True
         code = self._wait()
         self.end_input()
         self._liner.join(1.0)
