@@ -173,7 +173,8 @@ class ArtifactStore:
         """Clear up after writers that were killed; return how many partial files were removed.
 
         Call it only while no one writes here; the project's lock sees to that. (An engine process
-        that a killed window left behind loses at most the result it is just writing.)
+        that a killed window left behind may still be writing its last result: it loses that one, or
+        finishes it under our eyes, and then it is stored like any other.)
 
         Raises
         ------
@@ -184,11 +185,12 @@ class ArtifactStore:
         try:
             for partial in sorted((self.root / INCOMING).glob(f"*{PARTIAL_SUFFIX}")):
                 name, is_sidecar, _ = partial.name.partition(SIDECAR_SUFFIX)
-                if is_sidecar and self._read_sidecar(partial, quiet=True):
-                    partial.replace(partial.with_name(name + SIDECAR_SUFFIX))
-                else:
-                    partial.unlink()
-                    removed += 1
+                with contextlib.suppress(FileNotFoundError):  # finished meanwhile, see above
+                    if is_sidecar and self._read_sidecar(partial, quiet=True):
+                        partial.replace(partial.with_name(name + SIDECAR_SUFFIX))
+                    else:
+                        partial.unlink()
+                        removed += 1
         except OSError as error:
             raise storage_error(error, self.root, "Nothing was lost") from error
         return removed

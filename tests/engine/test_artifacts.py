@@ -250,3 +250,21 @@ def test_sweeping_where_nothing_was_stored_yet(store):
     assert store.sweep() == 0
     assert store.stored(settled=True) == []
     assert not store.root.exists()
+
+
+def test_a_file_that_an_orphaned_writer_finishes_during_the_sweep_is_no_error(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    artifact = store.put(b"bytes", "image/png", {"job": "j", "name": "n"})
+    unfinished = tmp_path / "incoming" / "0.1.partial"
+    unfinished.write_bytes(b"half")
+    unlink = Path.unlink
+
+    def finished_just_before(path: Path, missing_ok: bool = False) -> None:
+        path.rename(path.with_suffix(".done"))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", finished_just_before)
+    assert store.sweep() == 0
+    assert store.verify(artifact)
