@@ -25,6 +25,7 @@ from engine.job import (
     Finished,
     JobSpec,
     Logged,
+    Measured,
     Started,
     Warned,
 )
@@ -63,6 +64,7 @@ class Bridge(QObject):
     job_changed = Signal(str)
     progressed = Signal(str, float, float, str)
     previewed = Signal(str, object)
+    measured = Signal(str, str, dict)
     result_added = Signal(int, str)
     warned = Signal(str, str)
     failed = Signal(str, object)
@@ -233,6 +235,8 @@ class Bridge(QObject):
             case Started(job):
                 self._running = job
                 self.job_changed.emit(job)
+            case Measured(job, series, values):
+                self.measured.emit(job, series, dict(values))
             case Warned(job, message):
                 self.warned.emit(job, message)
             case Logged(_, level, text):

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import cancelled
-from engine.job import ArtifactRef, Event, JobSpec, Logged, Output, Preview, Progress, Warned
+from engine.job import (
+    ArtifactRef,
+    Event,
+    JobSpec,
+    Logged,
+    Measured,
+    Output,
+    Preview,
+    Progress,
+    Warned,
+)
 
 MIN_PREVIEW_INTERVAL = 0.05
 
@@ -101,6 +111,22 @@ class RunContext:
         """Show the result so far: ``(H, W, 3)`` or ``(B, H, W, 3)`` uint8 RGB."""
         self._previewed = time.monotonic()
         self._emit(Preview(self.job, image))
+
+    def measure(self, series: str, values: Mapping[str, Any]) -> None:
+        """Add a point to a series that panels plot while the job runs."""
+        self._emit(Measured(self.job, series, dict(values)))
+
+    def attach(
+        self, name: str, data: bytes, media_type: str, details: Mapping[str, Any] | None = None
+    ) -> ArtifactRef:
+        """Store something that goes with a result but is none itself, for example its trajectory.
+
+        It is not announced and not in the history: whoever has the result finds the reference in
+        its manifest, where the handler puts it. Raises like :meth:`save`.
+        """
+        manifest = self.manifest(name, details)
+        # Without a job it is nobody's result, also when the project is opened again.
+        return self._store.put(data, media_type, {k: v for k, v in manifest.items() if k != "job"})
 
     def save(
         self, name: str, data: bytes, media_type: str, details: Mapping[str, Any] | None = None

@@ -196,6 +196,19 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One point of a series that panels plot while the job runs; ``values`` are JSON values.
+
+    Kept all and in order, so send a few a second, not thousands. What a series' points hold is said
+    where it is made, for example in :mod:`engine.images.parallel_run`.
+    """
+
+    job: str
+    series: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Output:
     """A result is on disk. ``manifest`` says everything that made it."""
 
@@ -268,6 +281,7 @@ Event = (
     Started
     | Progress
     | Preview
+    | Measured
     | Output
     | Warned
     | Logged
@@ -281,7 +295,7 @@ Event = (
 EVENT_TYPES: dict[str, type[Any]] = {
     cls.__name__.lower(): cls
     for cls in (
-        Started, Progress, Preview, Output, Warned, Logged, Finished, Failed, Cancelled,
+        Started, Progress, Preview, Measured, Output, Warned, Logged, Finished, Failed, Cancelled,
         EngineReady, EngineDied,
     )
 }  # fmt: skip
