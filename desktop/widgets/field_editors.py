@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 Schema = Mapping[str, Any]
+AUTO = "Auto"
 
 
 class FieldEditor(QWidget):
@@ -150,13 +151,17 @@ class NumberBox(QAbstractSpinBox):
 
 
 class NumberEditor(FieldEditor):
-    """A whole or real number with limits; with ``nullable``, empty text means ``None``."""
+    """A whole or real number with limits; with ``nullable``, empty text means ``None``.
+
+    Empty reads "Auto": what the engine is told nothing about, it chooses itself.
+    """
 
     def __init__(self, schema: Schema, title: str, *, nullable: bool = False) -> None:
         super().__init__()
         self._title = title
         self._nullable = nullable
         self._whole = schema.get("type") == "integer"
+        self._multiple = schema.get("multipleOf")
         self._low = float(schema.get("minimum", schema.get("exclusiveMinimum", -math.inf)))
         self._high = float(schema.get("maximum", schema.get("exclusiveMaximum", math.inf)))
         self._open_low = "exclusiveMinimum" in schema
@@ -164,10 +169,14 @@ class NumberEditor(FieldEditor):
         self.box = NumberBox(self._step(), self._whole)
         self.box.limits = (self._low, self._high)
         self.box.setAccessibleName(title)
+        if nullable:
+            self.box.lineEdit().setPlaceholderText(AUTO)
         self.box.lineEdit().textChanged.connect(lambda: self.changed.emit())
         self._fill(self.box)
 
     def _step(self) -> float:
+        if self._multiple:
+            return float(self._multiple)
         reach = self._high - self._low
         if self._whole:
             return 1
@@ -194,10 +203,15 @@ class NumberEditor(FieldEditor):
             (self._low < number if self._open_low else self._low <= number)
             and (number < self._high if self._open_high else number <= self._high)
         )
+        if fits and number is not None and self._multiple:
+            parts = number / self._multiple
+            fits = math.isclose(parts, round(parts), rel_tol=0, abs_tol=1e-9)
         return "" if fits else f"{self._title} must be {self._wanted()}."
 
     def _wanted(self) -> str:
         noun = "a whole number" if self._whole else "a number"
+        if self._multiple:
+            noun = f"a multiple of {self._multiple:g}"
         low, high = f"{self._low:.15g}", f"{self._high:.15g}"
         if math.isfinite(self._low) and math.isfinite(self._high):
             between = "between" if self._open_low or self._open_high else "from"

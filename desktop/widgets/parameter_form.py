@@ -21,6 +21,7 @@ from desktop.widgets.field_editors import (
     SwitchEditor,
     TextEditor,
 )
+from desktop.widgets.schemas import default_of, resolve, within
 from engine.errors import invalid_input
 
 LABEL_WIDTH = 84
@@ -28,36 +29,15 @@ RESET_SIZE = 22
 EditorFactory = Callable[[Schema, str], FieldEditor]
 
 
-def resolve(schema: Schema, definitions: Schema) -> dict[str, Any]:
-    """A schema with its top-level ``$ref`` followed; what stands beside the reference wins."""
-    if "$ref" not in schema:
-        return dict(schema)
-    target = definitions[str(schema["$ref"]).rsplit("/", 1)[-1]]
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    return {**resolve(target, definitions), **beside}
-
-
-def default_of(schema: Schema, definitions: Schema) -> Any:
-    """The default a schema names, else the plainest value it allows."""
-    schema = resolve(schema, definitions)
-    if "default" in schema:
-        return schema["default"]
-    if "const" in schema:
-        return schema["const"]
-    if "properties" in schema:
-        return {name: default_of(value, definitions) for name, value in schema["properties"].items()}
-    if "oneOf" in schema:
-        return default_of(schema["oneOf"][0], definitions)
-    if "anyOf" in schema:
-        return None
-    if "enum" in schema:
-        return schema["enum"][0]
-    plain = {"integer": schema.get("minimum", 0), "number": schema.get("minimum", 0.0)}
-    return {**plain, "boolean": False}.get(str(schema.get("type")), "")
-
-
-def make_editor(schema: Schema, title: str, definitions: Schema) -> FieldEditor:
-    """The editor for a (resolved) schema.
+def make_editor(
+    schema: Schema,
+    title: str,
+    definitions: Schema,
+    *,
+    advanced: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> FieldEditor:
+    """The editor for a (resolved) schema; ``advanced`` and ``skip`` are about fields within it.
 
     Raises
     ------
@@ -73,9 +53,13 @@ def make_editor(schema: Schema, title: str, definitions: Schema) -> FieldEditor:
             raise ValueError(f"no editor for the union of {title}")
         schema = {**rest[0], **{key: schema[key] for key in schema if key != "anyOf"}}
     if "oneOf" in schema:
-        return UnionEditor(schema, title, definitions)
+        return UnionEditor(schema, title, definitions, advanced=advanced, skip=skip)
     if "enum" in schema:
-        choices = [(value, str(value).replace("_", " ").capitalize()) for value in schema["enum"]]
+        labels = schema.get("labels", {})
+        choices = [
+            (value, labels.get(value, str(value).replace("_", " ").capitalize()))
+            for value in schema["enum"]
+        ]
         return ChoiceEditor([(None, "None"), *choices] if nullable else choices, title)
     if schema.get("type") == "boolean":
         return SwitchEditor(title)
@@ -109,6 +93,10 @@ class _Row:
         self.error.setProperty("role", "bad")
         self.error.setWordWrap(True)
         self.error.hide()
+        self.note = QLabel()
+        self.note.setProperty("role", "muted")
+        self.note.setWordWrap(True)
+        self.note.hide()
 
     def show(self, shown: bool) -> None:
         """Show or fold away the row."""
@@ -128,6 +116,7 @@ class _Row:
         problem = self.editor.error()
         self.error.setText(problem)
         self.error.setVisible(self.shown and bool(problem))
+        self.note.setVisible(self.shown and bool(self.note.text()))
         changed = bool(problem) or self.editor.value() != self.default
         self.reset.setVisible(self.shown and changed and self.editor.resettable)
 
@@ -144,9 +133,10 @@ class ParameterForm(QWidget):
     editors
         Own editors for some fields: ``name -> factory(schema, title)``.
     advanced
-        Fields folded away under "More settings".
+        Fields folded away under "More settings"; ``sampler.eta`` is the field ``eta`` of whichever
+        variant of ``sampler`` has one.
     skip
-        Fields left out (the discriminator of a union, for example).
+        Fields left out (the discriminator of a union, for example), named the same way.
 
     Signals
     -------
@@ -185,7 +175,17 @@ class ParameterForm(QWidget):
             field = resolve(schema["properties"][name], definitions)
             title = str(field.get("title", name.replace("_", " ").capitalize()))
             factory = (editors or {}).get(name)
-            editor = factory(field, title) if factory else make_editor(field, title, definitions)
+            editor = (
+                factory(field, title)
+                if factory
+                else make_editor(
+                    field,
+                    title,
+                    definitions,
+                    advanced=within(name, advanced),
+                    skip=within(name, skip),
+                )
+            )
             row = _Row(
                 name, title, str(field.get("description", "")), editor, default_of(field, definitions)
             )
@@ -212,15 +212,15 @@ class ParameterForm(QWidget):
             grid.addWidget(row.reset, at, 1)
         if isinstance(row.editor, UnionEditor):
             grid.addWidget(row.editor.choice, at, 2)
-            grid.addWidget(row.error, at + 1, 0, 1, 3)
-            grid.addWidget(row.editor, at + 2, 0, 1, 3)
+            below = (row.error, row.note, row.editor)
         elif row.editor.wide:
-            grid.addWidget(row.editor, at + 1, 0, 1, 3)
-            grid.addWidget(row.error, at + 2, 0, 1, 3)
+            below = (row.editor, row.error, row.note)
         else:
             first = 2 if row.editor.resettable else 1
             grid.addWidget(row.editor, at, first, 1, 3 - first)
-            grid.addWidget(row.error, at + 1, 0, 1, 3)
+            below = (row.error, row.note)
+        for line, widget in enumerate(below, start=at + 1):
+            grid.addWidget(widget, line, 0, 1, 3)
         row.reset.clicked.connect(lambda: self.reset(row.name))
         row.editor.changed.connect(lambda: self._row_changed(row))
 
@@ -281,6 +281,12 @@ class ParameterForm(QWidget):
         chosen = [self._rows[name]] if name else list(self._rows.values())
         self.set_values({row.name: row.default for row in chosen})
 
+    def set_note(self, name: str, text: str) -> None:
+        """Say something below a field as long as it is true; an empty text takes it back."""
+        row = self._rows[name]
+        row.note.setText(text)
+        row.refresh()
+
     def set_reset_icon(self, icon: QIcon) -> None:
         """Use an icon on the reset buttons, here and in nested forms."""
         for row in self._rows.values():
@@ -295,10 +301,20 @@ class UnionEditor(FieldEditor):
 
     The chooser is laid out by the outer form, beside the label; this widget holds the inner form.
     A variant's form is made when it is first looked at, and kept with what was entered.
+    ``advanced`` and ``skip`` are as for :class:`ParameterForm`.
     """
 
-    def __init__(self, schema: Schema, title: str, definitions: Schema) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        title: str,
+        definitions: Schema,
+        *,
+        advanced: Collection[str] = (),
+        skip: Collection[str] = (),
+    ) -> None:
         super().__init__()
+        self._advanced, self._skip = advanced, skip
         self._key = str(schema["discriminator"]["propertyName"])
         self._definitions = definitions
         self._variants: dict[Any, Schema] = {}
@@ -320,7 +336,12 @@ class UnionEditor(FieldEditor):
 
     def _form(self, name: Any) -> ParameterForm:
         if name not in self._forms:
-            form = ParameterForm(self._variants[name], self._definitions, skip=(self._key,))
+            form = ParameterForm(
+                self._variants[name],
+                self._definitions,
+                advanced=self._advanced,
+                skip=(self._key, *self._skip),
+            )
             form.changed.connect(self.changed)
             if self._icon is not None:
                 form.set_reset_icon(self._icon)

@@ -11,7 +11,8 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from desktop.widgets.field_editors import ChoiceEditor, NumberEditor
-from desktop.widgets.parameter_form import ParameterForm, UnionEditor, default_of, make_editor
+from desktop.widgets.parameter_form import ParameterForm, UnionEditor, make_editor
+from desktop.widgets.schemas import default_of
 from engine.errors import EngineError, ErrorCode
 from engine.images.params import GenerateParams
 
@@ -283,3 +284,81 @@ def test_the_form_accepts_exactly_the_numbers_the_model_accepts(
     assert ("real" not in form.errors()) == (0 <= real < 1)
     if not form.errors():
         assert form.values()["real"] == pytest.approx(real, abs=1e-9)
+
+
+# --- what schemas may say besides -----------------------------------------------------------------
+
+
+class Fine(BaseModel):
+    """Fine"""
+
+    kind: Literal["fine"] = "fine"
+    grain: Literal["by_model", "small"] = Field(
+        "by_model", title="Grain", json_schema_extra={"labels": {"by_model": "As the model"}}
+    )
+    order: int | None = Field(None, ge=1, title="Order")
+    start: int | None = Field(None, ge=1, title="Start")
+
+
+class Sized(BaseModel):
+    """Sized"""
+
+    width: int | None = Field(None, ge=64, le=512, multiple_of=8, title="Width")
+    shape: Annotated[Fine | Circle, Field(discriminator="kind", title="Shape")] = Fine()
+
+
+@pytest.fixture
+def sized(qtbot: QtBot) -> ParameterForm:
+    result = ParameterForm(
+        Sized.model_json_schema(), advanced=("shape.order",), skip=("shape.start", "shape.nothing")
+    )
+    qtbot.addWidget(result)
+    result.show()
+    return result
+
+
+def test_a_number_that_may_be_left_out_reads_auto(sized: ParameterForm) -> None:
+    box = sized.editor("width").box  # type: ignore[attr-defined]
+    assert box.lineEdit().text() == ""
+    assert box.lineEdit().placeholderText() == "Auto"
+    assert sized.values()["width"] is None
+
+
+@pytest.mark.parametrize(("width", "good"), [(64, True), (65, False), (72, True), (60, False)])
+def test_a_number_that_must_be_a_multiple_is_checked(
+    sized: ParameterForm, width: int, good: bool
+) -> None:
+    sized.set_values({"width": width})
+    assert ("width" not in sized.errors()) == good
+    if not good:
+        assert sized.errors()["width"] == "Width must be a multiple of 8 from 64 to 512."
+    assert sized.editor("width").box._step == 8  # type: ignore[attr-defined]
+
+
+def test_choices_may_have_labels(sized: ParameterForm) -> None:
+    shape = sized.editor("shape")
+    assert isinstance(shape, UnionEditor)
+    grain = shape._form("fine").editor("grain")
+    assert isinstance(grain, ChoiceEditor)
+    assert [grain.box.itemText(row) for row in range(2)] == ["As the model", "Small"]
+    assert grain.value() == "by_model"
+
+
+def test_fields_of_a_variant_are_folded_away_and_left_out(sized: ParameterForm) -> None:
+    shape = sized.editor("shape")
+    assert isinstance(shape, UnionEditor)
+    inner = shape._form("fine")
+    assert inner.names == ["grain", "order"]
+    assert not inner.editor("order").isVisible()
+    assert sized.values()["shape"] == {"kind": "fine", "grain": "by_model", "order": None}
+    shape.choice.set_value("circle")
+    assert sized.values()["shape"] == {"kind": "circle", "radius": 1.0}
+
+
+def test_a_note_stays_below_its_field_until_it_is_taken_back(sized: ParameterForm) -> None:
+    sized.set_note("shape", "Slow here.")
+    assert sized._rows["shape"].note.isVisible()
+    sized.set_values({"width": 80})
+    assert sized._rows["shape"].note.text() == "Slow here."
+    sized.set_note("shape", "")
+    assert not sized._rows["shape"].note.isVisible()
