@@ -127,7 +127,7 @@ def _add_flag(
         text += f" Default {_default(field)}."
     words = "|".join(item for item in get_args(field.annotation) if isinstance(item, str))
     convert: Callable[[str], Any]
-    if field.annotation is int:
+    if field.annotation in (int, int | None):
         convert, metavar = whole_number, "N"
     elif field.annotation is float:
         convert, metavar = number, "X"

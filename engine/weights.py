@@ -23,13 +23,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from engine.errors import EngineError, ErrorCode, bad_file, invalid_input
+from engine.model_info import PARALLEL, SEQUENTIAL, ModelInfo
 from engine.weight_files import (
     digest_of,
     explain_mismatch,
@@ -48,6 +48,7 @@ __all__ = [
     "explain_mismatch",
     "find_model",
     "inspect_model",
+    "list_broken",
     "list_models",
     "models_folder",
     "read_safetensors",
@@ -68,45 +69,6 @@ ABOUT = "model.json"
 _EXTRA_FILES = ("MODEL_CARD.md", "LICENSE", ABOUT)
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model that is on this computer.
-
-    Attributes
-    ----------
-    name
-        How jobs call it.
-    title
-        How people call it.
-    kind
-        ``triptych-generator`` or ``dit``.
-    path
-        Folder of a generator, file of a DiT.
-    sha256
-        Of the file; of a generator, of the lines that sha256sum prints for its files.
-    size
-        Bytes of the weights.
-    licence, source
-        As far as known.
-    num_heads
-        Attention heads of a DiT where its file does not tell and its user did.
-    """
-
-    name: str
-    title: str
-    kind: str
-    path: Path
-    sha256: str
-    size: int
-    licence: str = ""
-    source: str = ""
-    num_heads: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dictionary."""
-        return {**asdict(self), "path": str(self.path)}
-
-
 # --- installed models -----------------------------------------------------------------------------
 
 
@@ -117,13 +79,25 @@ def models_folder() -> Path:
 
 def list_models() -> list[ModelInfo]:
     """All usable models, the embedded one first; what is wrong with others is logged."""
-    models = []
+    usable, broken = _survey()
+    for name, error in broken:
+        log.warning("The model %s is left out: %s", name, error)
+    return usable
+
+
+def list_broken() -> list[tuple[str, EngineError]]:
+    """Models that cannot be used, by name, each with the reason."""
+    return _survey()[1]
+
+
+def _survey() -> tuple[list[ModelInfo], list[tuple[str, EngineError]]]:
+    usable, broken = [], []
     for name, folder in _model_folders().items():
         try:
-            models.append(inspect_model(folder, name))
+            usable.append(inspect_model(folder, name))
         except EngineError as error:
-            log.warning("The model %s is left out: %s", name, error)
-    return models
+            broken.append((name, error))
+    return usable, broken
 
 
 def find_model(name: str) -> ModelInfo:
@@ -265,6 +239,9 @@ def inspect_model(path: Path, name: str | None = None) -> ModelInfo:
         licence=str(about.get("licence") or card.get("license") or ""),
         source=str(about.get("source") or ""),
         num_heads=about.get("num_heads"),
+        conditions="words" if kind == "triptych-generator" else "class",
+        samplers=(SEQUENTIAL, PARALLEL),
+        alignment=True,
     )
 
 

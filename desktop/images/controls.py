@@ -18,7 +18,7 @@ from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, label
 
-ADVANCED = ("batch", "preview_every")
+ADVANCED = ("negative_prompt", "width", "height", "batch", "preview_every")
 MISSING_MODEL = (
     "No image model is installed, so nothing can be generated yet. Your results and settings are "
     "not affected.",

@@ -46,6 +46,11 @@ def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor], what: s
     model.load_state_dict({key: tensors[key].to(expected[key].dtype) for key in expected})
 
 
+def parameter_bytes(module: torch.nn.Module) -> int:
+    """Memory of a module's weights and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+
+
 def _block_count(keys: Iterable[str], pattern: str) -> int:
     found = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
     return max(found) + 1 if found else 0

@@ -13,15 +13,16 @@ from engine.device import MODELS, memory_budget
 from engine.images.generators import (
     Condition,
     Generator,
+    cache_key,
     images_that_fit,
     initial_noise,
     load_generator,
+    picture_bytes,
     to_pixels,
 )
 from engine.images.metadata import write_png
 from engine.images.params import GenerateParams
 from engine.images.samplers import SAMPLERS
-from engine.images.schedule import make_grid
 from engine.job import MAX_SEED
 from engine.registry import JOBS, JobKind
 from engine.weights import find_model
@@ -72,20 +73,21 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     ctx.progress(0, 1, "Loading the model")
     info = find_model(params.model)
     generator = MODELS.get(
-        f"{info.sha256}@{ctx.device}",
+        cache_key(info, ctx.device),
         lambda: load_generator(info, ctx.device),
         lambda model: model.size_bytes,
     )
-    condition = generator.condition(params.prompt, params.class_name)
+    shape = generator.latent_shape(params.width, params.height)
+    condition = generator.condition(params.prompt, params.class_name, params.negative_prompt)
     for note in condition.notes:
         ctx.warn(note)
     sampler = SAMPLERS.get(params.sampler.name)
-    grid = make_grid(generator.schedule, params.steps, params.sampler.spacing)
+    grid = generator.grid(params.steps, params.sampler.spacing)
     denoiser = generator.denoiser(condition, params.guidance)
     # After an out-of-memory retry, pictures that are already saved are not made again.
     indices = [i for i in range(params.count) if not ctx.is_kept(_name(i))]
     finished = params.count - len(indices)
-    batch = _batch_size(params, generator, ctx)
+    batch = _batch_size(params, generator, shape, ctx)
     previewer = Previewer(generator, ctx, params.preview_every)
     noisy = sampler.needs_noise(params.sampler)
     # Metal has no float64; everywhere else the states cost nothing beside the network.
@@ -94,7 +96,7 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     for start in range(0, len(indices), batch):
         chunk = indices[start : start + batch]
         seeds = [(ctx.spec.seed + index) % (MAX_SEED + 1) for index in chunk]
-        x_T, noise = initial_noise(seeds, generator.latent_shape, params.steps, noisy)
+        x_T, noise = initial_noise(seeds, shape, params.steps, noisy)
         done_before = params.steps * (finished + start)
         on_step = _Reporter(ctx, previewer, done_before, params.steps * params.count, len(chunk))
         x_0 = sampler.sample(
@@ -116,13 +118,16 @@ def _name(index: int) -> str:
     return f"image-{index + 1:04d}"
 
 
-def _batch_size(params: GenerateParams, generator: Generator, ctx: RunContext) -> int:
+def _batch_size(
+    params: GenerateParams, generator: Generator, shape: tuple[int, int, int], ctx: RunContext
+) -> int:
     """Pictures at once: as asked, as memory allows, halved after each out-of-memory attempt."""
     wanted = min(params.batch, params.count)
-    fitting = images_that_fit(generator, memory_budget(ctx.device), wanted)
+    fitting = images_that_fit(generator, memory_budget(ctx.device), wanted, shape)
     if fitting < wanted:
+        needed = wanted * picture_bytes(generator, shape)
         ctx.warn(
-            f"{wanted} pictures at once need about {wanted * generator.bytes_per_image >> 20} MiB, "
+            f"{wanted} pictures at once need about {needed >> 20} MiB, "
             f"more than is free; {fitting} at a time are made instead. The pictures are the same."
         )
     return max(1, fitting >> ctx.attempt)
@@ -138,6 +143,7 @@ def _details(
     return {
         "kind": "image",
         "prompt": params.prompt,
+        "negative_prompt": params.negative_prompt,
         "class_name": condition.class_name,
         "seed": seed,
         "model": params.model,

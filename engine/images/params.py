@@ -11,9 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_COUNT = 10_000
 MAX_STEPS = 1000
-Spacing = Literal["spaced", "leading", "trailing", "karras"]
+Spacing = Annotated[
+    Literal["model", "spaced", "leading", "trailing", "karras"],
+    Field(json_schema_extra={"labels": {"model": "As the model"}}),
+]
 
-_SPACING_HELP = "Which of the model's noise levels are visited."
+_SPACING_HELP = "Which of the model's noise levels are visited; model: as the model asks for."
 
 
 class _Params(BaseModel):
@@ -27,14 +30,14 @@ class DdimParams(_Params):
     eta: float = Field(
         0.0, ge=0, le=1, title="Eta", description="Fresh noise per step: 0 none, 1 as much as DDPM."
     )
-    spacing: Spacing = Field("spaced", title="Spacing", description=_SPACING_HELP)
+    spacing: Spacing = Field("model", title="Spacing", description=_SPACING_HELP)
 
 
 class DdpmParams(_Params):
     """DDPM"""
 
     name: Literal["ddpm"] = "ddpm"
-    spacing: Spacing = Field("spaced", title="Spacing", description=_SPACING_HELP)
+    spacing: Spacing = Field("model", title="Spacing", description=_SPACING_HELP)
 
 
 class DpmSolverParams(_Params):
@@ -71,6 +74,12 @@ class GenerateParams(_Params):
     prompt: str = Field(
         "", max_length=2000, title="Prompt", description="What the picture should show."
     )
+    negative_prompt: str = Field(
+        "",
+        max_length=2000,
+        title="Negative prompt",
+        description="What the picture should not show; for models that read texts.",
+    )
     class_name: str | None = Field(
         None,
         title="Class",
@@ -88,6 +97,22 @@ class GenerateParams(_Params):
         le=30,
         title="Guidance",
         description="How strongly the prompt steers: 1 is off, 2 to 4 is usual.",
+    )
+    width: int | None = Field(
+        None,
+        ge=64,
+        le=2048,
+        multiple_of=8,
+        title="Width",
+        description="Pixels, a multiple of 8; empty: the model's own.",
+    )
+    height: int | None = Field(
+        None,
+        ge=64,
+        le=2048,
+        multiple_of=8,
+        title="Height",
+        description="Pixels, a multiple of 8; empty: the model's own.",
     )
     sampler: SamplerParams = Field(
         default_factory=DdimParams, title="Sampler", description="How noise is turned into a picture."

@@ -30,7 +30,7 @@ def sample(
     pictures = []
     for (text, class_name), seed in zip(prompts, seeds, strict=True):
         condition = model.condition(text, class_name)
-        noise, _ = initial_noise([seed], model.latent_shape, steps, with_steps=False)
+        noise, _ = initial_noise([seed], model.latent_shape(None, None), steps, with_steps=False)
         x_0 = ddim(
             model.denoiser(condition, guidance),
             noise.double().to(model.device),

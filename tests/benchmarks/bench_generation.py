@@ -41,7 +41,7 @@ def seconds(work: Callable[[], object]) -> float:
 def picture(generator: Generator, batch: int) -> torch.Tensor:
     """A batch of pictures by DDIM with guidance, decoded."""
     condition = generator.condition("red heart", None)
-    noise, _ = initial_noise(range(batch), generator.latent_shape, STEPS, with_steps=False)
+    noise, _ = initial_noise(range(batch), generator.latent_shape(None, None), STEPS, with_steps=False)
     x_0 = ddim(
         generator.denoiser(condition, GUIDANCE),
         noise.double(),
@@ -57,7 +57,7 @@ def main() -> None:
     """Measure and print."""
     device = describe()
     generator = load_generator(find_model("builtin"), "cpu")
-    latent = torch.randn(1, *generator.latent_shape)
+    latent = torch.randn(1, *generator.latent_shape(None, None))
     picture(generator, 1)
     per_picture: dict[int, list[float]] = {batch: [] for batch in BATCHES}
     decode = []

@@ -177,5 +177,5 @@ def test_a_retry_makes_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_manifest_does_not_rely_on_defaults(tmp_path: Path) -> None:
     params = Run(tmp_path).of(Output)[0].manifest["spec"]["params"]
-    assert params["sampler"] == {"name": "ddim", "eta": 0.0, "spacing": "spaced"}
+    assert params["sampler"] == {"name": "ddim", "eta": 0.0, "spacing": "model"}
     assert params["guidance"] == 2.5

@@ -194,7 +194,7 @@ def test_evaluations_are_counted_and_steps_reported(gaussian, name: str) -> None
 
     noise = torch.zeros(7, 2, 3, dtype=torch.float64)
     x_T = torch.ones(2, 3, dtype=torch.float64)
-    grid = make_grid(schedule, 7, params.spacing)
+    grid = make_grid(schedule, 7, "spaced" if params.spacing == "model" else params.spacing)
     sampler.sample(counting, x_T, grid, noise, params, lambda d, t, c: steps.append((d, t)))
     assert len(calls) == sampler.evaluations(7)
     assert steps == [(i, 7) for i in range(1, 8)]
