@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_FAILED = 0, 3
 SETTLE_MS = 1500
 ENGINE_MS = 30_000
-PAGES = ("images", "bodies", "tracks", "adapt", "queue", "settings")
+PAGES = ("images", "bodies", "tracks", "adapt", "models", "queue", "settings")
 
 
 def _parser() -> argparse.ArgumentParser:

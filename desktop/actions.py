@@ -40,6 +40,7 @@ STANDARD = (
     Definition("page.bodies", "Bodies", "Ctrl+2", "person", tip="People in photos, as 3D bodies"),
     Definition("page.tracks", "Tracks", "Ctrl+3", "path", tip="Who went where, across cameras"),
     Definition("page.adapt", "Adapt", "Ctrl+4", "graduation-cap", tip="Teach the other three"),
+    Definition("page.models", "Models", "Ctrl+6", "cube", tip="Installed models; add your own"),
     Definition("page.queue", "Queue", "Ctrl+5", "stack", tip="All jobs of this project"),
     Definition("page.settings", "Settings", "Ctrl+,", "gear-six", tip="Theme, device, project, keys"),
     Definition("page.run", "Run", "Ctrl+Return", "play", tip="The main action of this page"),

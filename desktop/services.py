@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 if TYPE_CHECKING:
@@ -20,12 +21,25 @@ if TYPE_CHECKING:
     from engine.project import Project
 
 
+class ModelNews(QObject):
+    """Tells whoever lists the models of this computer to look again.
+
+    Attributes
+    ----------
+    changed
+        Models were added, removed or changed.
+    """
+
+    changed = Signal()
+
+
 @dataclass(frozen=True)
 class Services:
     """The application's parts, handed to pages instead of being looked up.
 
     ``notifications.post(level, text, details, hint, actions)`` tells the user something;
-    ``bridge.submit(spec)`` asks the engine; ``undo`` is the project's one history of changes.
+    ``bridge.submit(spec)`` asks the engine; ``undo`` is the project's one history of changes;
+    ``models.changed`` tells that other models are installed than before.
     """
 
     project: Project
@@ -35,6 +49,7 @@ class Services:
     theme: Theme
     notifications: Notifications
     undo: QUndoStack
+    models: ModelNews = field(default_factory=ModelNews)
 
 
 class Page(QWidget):
@@ -59,6 +74,9 @@ class Page(QWidget):
 
     def run_main_action(self) -> None:
         """Do what Ctrl+Return promises."""
+
+    def use_model(self, name: str) -> None:
+        """Choose an installed model for the next job."""
 
     def can_accept(self, paths: Sequence[Path]) -> bool:
         """Whether :meth:`accept` can do something with these dropped files."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ log = logging.getLogger("triptych.images")
 DESCRIPTION = "generator.json"
 GENERATOR_KINDS = ("triptych-generator", "dit")
 CLASSES_OF_OFFICIAL_DIT = 1000
+FREE_SIZE_KINDS = ("stable-diffusion", "stable-diffusion-xl")
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,21 @@ class ModelEntry:
         What it understands; ``None`` for a model that knows classes only.
     class_names
         Its classes.
+    conditions
+        What it is told: ``words``, ``class`` or ``text``.
+    free_size
+        Whether width and height can be chosen.
+    needs
+        Extras that must be installed before it can be used.
     """
 
     name: str
     title: str
     vocabulary: Vocabulary | None = None
     class_names: tuple[str, ...] = ()
+    conditions: str = "words"
+    free_size: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,9 @@ def read_catalogue() -> Catalogue:
         found, problems = [], [error]
     for info in found:
         try:
-            entries.append(read_model(info.name, info.title, Path(info.path)))
+            entry = read_model(info.name, info.title, Path(info.path))
+            free = info.kind in FREE_SIZE_KINDS
+            entries.append(replace(entry, conditions=info.conditions, free_size=free, needs=info.needs))
         except EngineError as error:
             log.warning("the model %s is left out: %s", info.name, error)
             problems.append(error)

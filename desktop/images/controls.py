@@ -26,6 +26,29 @@ MISSING_MODEL = (
 )
 
 
+# What is sent for a field that the chosen model has no use for.
+UNUSED_VALUES: dict[str, Any] = {
+    "class_name": None,
+    "negative_prompt": "",
+    "width": None,
+    "height": None,
+}
+
+
+def unused_fields(entry: ModelEntry | None) -> dict[str, str]:
+    """Fields that mean nothing to a model, each with the reason."""
+    if entry is None:
+        return {}
+    reasons = {}
+    if entry.conditions == "text":
+        reasons["class_name"] = "This model reads texts; it has no classes."
+    else:
+        reasons["negative_prompt"] = "Only models that read texts have a negative prompt."
+    if not entry.free_size:
+        reasons["width"] = reasons["height"] = "This model makes pictures of one size."
+    return reasons
+
+
 class Controls(QWidget):
     """Form of the parameters; empty until :meth:`set_catalogue` says what there is.
 
@@ -45,6 +68,7 @@ class Controls(QWidget):
         self._theme = theme
         self._catalogue: Catalogue | None = None
         self.form: ParameterForm | None = None
+        self._unused: dict[str, str] = {}
         self.problem = _Notice(theme)
         self.problem.hide()
         self._layout = QVBoxLayout(self)
@@ -68,16 +92,17 @@ class Controls(QWidget):
             if catalogue.models and self._model_editor.error():
                 # Nobody chose the built-in model yet; what is there serves as well.
                 self._model_editor.set_value(catalogue.models[0].name)
-        names = [(entry.name, entry.title) for entry in catalogue.models]
-        self._model_editor.set_choices(names)
-        if not names:
+        self._model_editor.set_choices([(entry.name, entry.title) for entry in catalogue.models])
+        self._model_chosen()
+        self.ready.emit()
+
+    def _show_problem(self, catalogue: Catalogue) -> None:
+        if not catalogue.models:
             self.problem.show_text(*MISSING_MODEL)
         elif catalogue.problems:
             self.problem.show_text(catalogue.problems[0].message, catalogue.problems[0].hint)
         else:
             self.problem.hide()
-        self._model_chosen()
-        self.ready.emit()
 
     def _make_form(self, catalogue: Catalogue) -> None:
         self.form = ParameterForm(
@@ -104,12 +129,36 @@ class Controls(QWidget):
 
     def _model_chosen(self) -> None:
         entry = self.model
-        self.prompt.set_model(entry.vocabulary if entry else None, entry is not None)
+        reads_text = entry is not None and entry.conditions == "text"
+        self.prompt.set_model(entry.vocabulary if entry else None, entry is not None and not reads_text)
         classes = list(entry.class_names) if entry else []
         if entry and entry.vocabulary:
             classes.sort()
         first = "From the prompt" if entry is None or entry.vocabulary else "Any"
         self.class_editor.set_choices([(None, first), *((name, name) for name in classes)])
+        self._show_what_applies(entry)
+
+    def _show_what_applies(self, entry: ModelEntry | None) -> None:
+        """Disable the fields that the model has no use for, each with the reason below it."""
+        if self.form is None:
+            return
+        self._unused = unused_fields(entry)
+        for name in (name for name in UNUSED_VALUES if name in self.form.names):
+            reason = self._unused.get(name, "")
+            editor = self.form.editor(name)
+            editor.setEnabled(not reason)
+            self.form.set_note(name, reason)
+            if reason and editor.error():
+                # What nobody uses must not keep anybody from generating.
+                editor.set_value(UNUSED_VALUES[name])
+        if entry is not None and entry.needs:
+            needs = ", ".join(entry.needs)
+            self.problem.show_text(
+                f"{entry.title} cannot be used before {needs} is installed.",
+                "Models (Ctrl+6) installs it and says what for.",
+            )
+        elif self._catalogue is not None:
+            self._show_problem(self._catalogue)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -143,6 +192,13 @@ class Controls(QWidget):
             return None
         return self._catalogue.model(str(self._model_editor.value()))
 
+    def choose_model(self, name: str) -> bool:
+        """Choose an installed model; whether it is known here."""
+        if self._catalogue is None or self.form is None or self._catalogue.model(name) is None:
+            return False
+        self._model_editor.set_value(name)
+        return True
+
     # --- values -----------------------------------------------------------------------------------
 
     def run_values(self) -> dict[str, Any]:
@@ -156,7 +212,7 @@ class Controls(QWidget):
         assert self.form is not None
         if not self.seed.locked and set(self.form.errors()) <= {SEED}:
             self.seed.next_seed()
-        return self.form.values()
+        return self.values()
 
     def values(self) -> dict[str, Any]:
         """The values that are shown.
@@ -167,7 +223,8 @@ class Controls(QWidget):
             ``invalid_input`` naming the field that is not valid.
         """
         assert self.form is not None
-        return self.form.values()
+        unused = {name: UNUSED_VALUES[name] for name in self._unused if name in self.form.names}
+        return {**self.form.values(), **unused}
 
     def show_settings(self, settings: Mapping[str, Any], *, lock_seed: bool) -> list[str]:
         """Show settings of a picture; returns the names this version does not know."""

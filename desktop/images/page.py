@@ -56,6 +56,7 @@ class ImagesPage(Page):
         self._read = read
         self._started = False
         self._dropped: Path | None = None
+        self._wanted_model: str | None = None
         self.background = Background(self)
         self.model = ImagesModel(services.project, services.bridge, self)
         self._build()
@@ -99,6 +100,7 @@ class ImagesPage(Page):
         self.footer.run_requested.connect(self.run_main_action)
         self.controls.changed.connect(self._show_footer)
         self.model.jobs_changed.connect(self._show_footer)
+        self._services.models.changed.connect(self._models_changed)
         self.gallery.selection_changed.connect(self._selection_changed)
         self.results.results_changed.connect(self._results_changed)
         self.results.compare_requested.connect(self.showing.compare)
@@ -153,6 +155,14 @@ class ImagesPage(Page):
             return
         self.showing.follow(job.id)
 
+    def use_model(self, name: str) -> None:
+        """Choose an installed model; one that the page has not read yet, once it has."""
+        if self.controls.choose_model(name):
+            return
+        self._wanted_model = name
+        if self._started:
+            self._read_models()
+
     def can_accept(self, paths: Sequence[Path]) -> bool:
         """Pictures: one of ours brings its settings."""
         return any(files.looks_like_picture(path) for path in paths)
@@ -173,6 +183,10 @@ class ImagesPage(Page):
 
     # --- models and settings ----------------------------------------------------------------------
 
+    def _models_changed(self) -> None:
+        if self._started:
+            self._read_models()
+
     def _read_models(self) -> None:
         self.background.run(self._read, self._catalogue_read, self.results.tell)
 
@@ -188,6 +202,9 @@ class ImagesPage(Page):
             if not self.controls.seed.locked:
                 self.controls.seed.roll()
             self._focus_prompt()
+        wanted, self._wanted_model = self._wanted_model, None
+        if wanted is not None and not self.controls.choose_model(wanted):
+            self._wanted_model = wanted if self.background.busy else None
         self._show_footer()
         if self._dropped is not None:
             dropped, self._dropped = self._dropped, None

@@ -208,6 +208,12 @@ class MainWindow(QMainWindow):
             from desktop.shell.job_queue import JobQueuePage
 
             return JobQueuePage(services, self.banners)
+        if name == "models":
+            from desktop.shell.models_page import ModelsPage
+
+            models = ModelsPage(services)
+            models.use_wanted.connect(self._use_model)
+            return models
         if name == "settings":
             from desktop.shell.preferences import PreferencesPage
 
@@ -222,6 +228,10 @@ class MainWindow(QMainWindow):
 
             return BrokenPage(services, name)
         return page
+
+    def _use_model(self, workspace: str, name: str) -> None:
+        self.show_page(workspace)
+        self.page_widget(workspace).use_model(name)
 
     def _run_page(self) -> None:
         page = self.current()
@@ -301,7 +311,7 @@ class MainWindow(QMainWindow):
         """Give files to the current page if it accepts them, else to the first that does."""
         if self._services is None or not paths:
             return
-        for name in dict.fromkeys((self._page, *WORKSPACES)):
+        for name in dict.fromkeys((self._page, *WORKSPACES, "models")):
             page = self.page_widget(name)
             if page.can_accept(paths):
                 if name != self._page:
@@ -312,7 +322,8 @@ class MainWindow(QMainWindow):
         self._notifications.post(
             "warning",
             f"No workspace of this version can use {what}; nothing was changed.",
-            hint="Images takes pictures that Triptych made, and restores their settings.",
+            hint="Images takes pictures that Triptych made, and restores their settings; Models takes "
+            "files and folders of models.",
         )
 
     # --- window -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from desktop.actions import Actions
 from desktop.theme import SPACE_S, SPACE_XS, Theme
 
 WORKSPACES = ("images", "bodies", "tracks", "adapt")
-TOOLS = ("queue", "settings")
+TOOLS = ("models", "queue", "settings")
 WIDTH = 76
 
 

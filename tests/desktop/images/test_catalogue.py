@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -14,6 +13,7 @@ from desktop.background import Background
 from desktop.images import catalogue
 from engine.errors import EngineError, ErrorCode
 from engine.images.vocabulary import Vocabulary
+from engine.model_info import ModelInfo
 from tests.desktop.support import WAIT_MS
 
 
@@ -53,10 +53,10 @@ def test_one_bad_model_does_not_hide_the_others(
     bad = tmp_path / "bad"
     bad.mkdir()
     found = [
-        SimpleNamespace(name=path.name, title=path.name, kind="triptych-generator", path=path)
+        ModelInfo(path.name, path.name, "triptych-generator", path, "", 0, conditions="words")
         for path in (bad, good)
     ]
-    found.append(SimpleNamespace(name="other", title="", kind="detector", path=good))
+    found.append(ModelInfo("other", "", "detector", good, "", 0))
     monkeypatch.setattr("engine.weights.list_models", lambda: found)
     read = catalogue.read_catalogue()
     assert [entry.name for entry in read.models] == ["good"]

@@ -102,7 +102,7 @@ def test_keys_switch_pages_and_run_the_main_action(qtbot: QtBot, window: MainWin
 def test_the_rail_is_reachable_by_keyboard_and_named(window: MainWindow, qtbot: QtBot) -> None:
     buttons = window.rail.findChildren(QToolButton)
     assert [button.text() for button in buttons] == [
-        "Images", "Bodies", "Tracks", "Adapt", "Queue", "Settings",
+        "Images", "Bodies", "Tracks", "Adapt", "Models", "Queue", "Settings",
     ]  # fmt: skip
     assert [button.accessibleName() for button in buttons] == [button.text() for button in buttons]
     assert buttons[0].focusPolicy() & Qt.FocusPolicy.TabFocus
@@ -111,7 +111,7 @@ def test_the_rail_is_reachable_by_keyboard_and_named(window: MainWindow, qtbot: 
     qtbot.waitUntil(lambda: window.page == "bodies")
     assert buttons[1].isChecked()
     qtbot.keyClick(buttons[4], Qt.Key.Key_Space)
-    assert window.page == "queue"
+    assert window.page == "models"
 
 
 def test_the_page_of_last_time_is_shown_again(window: MainWindow, services: Services) -> None:
