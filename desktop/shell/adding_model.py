@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -30,6 +29,7 @@ from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parts import button, label
 from engine.errors import EngineError, ErrorCode
 
+LABEL_WIDTH = 104
 FIELD_WIDTH = 420
 MOST_HEADS = 512
 
@@ -41,12 +41,9 @@ class AddingModel(QFrame):
     ----------
     added
         The :class:`~engine.weights.ModelInfo` of a model that is installed now.
-    shown
-        It appeared or went.
     """
 
     added = Signal(object)
-    shown = Signal()
 
     def __init__(self, theme: Theme, desk: ModelDesk) -> None:
         super().__init__()
@@ -93,7 +90,10 @@ class AddingModel(QFrame):
             ("", self.stay),
         ):
             field.setMaximumWidth(FIELD_WIDTH)
-            self._form.addRow(label(title, "muted"), field)
+            name = label(title, "muted")
+            name.setFixedWidth(LABEL_WIDTH)
+            name.setMinimumHeight(field.sizeHint().height())
+            self._form.addRow(name, field)
         self._form.addRow("", self.room)
 
         self.problem = QWidget()
@@ -128,16 +128,6 @@ class AddingModel(QFrame):
         layout.addWidget(self.problem)
         layout.addWidget(self.bar)
         layout.addLayout(buttons)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Tell the page."""
-        super().showEvent(event)
-        self.shown.emit()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Tell the page."""
-        super().hideEvent(event)
-        self.shown.emit()
 
     # --- what is asked ----------------------------------------------------------------------------
 
@@ -285,11 +275,13 @@ class AddingModel(QFrame):
         for field in fields:
             field.setEnabled(not working)
         self.stay.setEnabled(not working and self._survey is not None and not self._survey.pickle)
+        self._form.setRowVisible(self.room, not working)
         self.give_up.setEnabled(True)
         self.bar.setRange(0, 0 if working else 1000)
         self.bar.setVisible(working)
         self.stage.setText("Starting…" if working else "")
         if working:
+            self.name.deselect()
             self.give_up.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _show_progress(self, done: float, total: float, stage: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QProgressBar, QVBoxLayout
 
 from desktop.background import Background
-from desktop.shell.model_desk import Meter, ModelDesk
+from desktop.shell.model_desk import Meter, ModelDesk, Offer
 from desktop.shell.slow_work import SlowWork
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.parts import button, label
 from engine.errors import EngineError, ErrorCode
-
-if TYPE_CHECKING:
-    from engine.extras import Extra
 
 LINES_KEPT = 2000
 
@@ -49,7 +44,7 @@ class InstallingExtra(QFrame):
         self.output.setMaximumBlockCount(LINES_KEPT)
         self.output.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-        for text, lines in ((self.command, 4), (self.output, 8)):
+        for text, lines in ((self.command, 6), (self.output, 8)):
             text.setFont(fixed)
             text.setTabChangesFocus(True)
             text.setFixedHeight(text.fontMetrics().lineSpacing() * lines + 16)
@@ -81,7 +76,7 @@ class InstallingExtra(QFrame):
             self.show()
             return
         self._name = name
-        self._looking.run(lambda: self._desk.extra(name), self._describe, self._cannot_describe)
+        self._looking.run(lambda: self._desk.offer(name), self._describe, self._cannot_describe)
 
     def withdraw(self) -> None:
         """Nothing is missing; an installation that runs stays in view."""
@@ -89,13 +84,16 @@ class InstallingExtra(QFrame):
             self._name = ""
             self.hide()
 
-    def _describe(self, extra: Extra) -> None:
-        if extra.name != self._name:
+    def _describe(self, offer: Offer) -> None:
+        if offer.name != self._name:
             return
-        self.heading.setText(f"Install {extra.name}")
+        self.heading.setText(f"Install {offer.name}")
         self.setAccessibleName(self.heading.text())
-        self.purpose.setText(f"{extra.purpose} This command is run; it downloads from the internet:")
-        self.command.setPlainText(" ".join(extra.shell_command))
+        self.purpose.setText(
+            f"It is needed for {offer.purpose}. Install runs this command, which downloads from the "
+            "internet:"
+        )
+        self.command.setPlainText(offer.command)
         self.output.clear()
         self._show_state(working=False)
         self._say("", "")

@@ -5,7 +5,6 @@ The engine's modules are imported when they are first needed: the window starts 
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
 from collections import deque
@@ -18,8 +17,6 @@ from desktop.shell.model_facts import BUILTIN, PICKLE_SUFFIXES, InstalledModel, 
 from engine.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
-    from engine.extras import Extra
-
     from engine.weights import ModelInfo
 
 # Names under which programs save weights; the folder around them tells more.
@@ -84,6 +81,23 @@ class Wish:
     in_place: bool = False
 
 
+@dataclass(frozen=True)
+class Offer:
+    """An optional part of Triptych that can be installed.
+
+    Attributes
+    ----------
+    purpose
+        What it is needed for.
+    command
+        What is run to install it, as it would be typed.
+    """
+
+    name: str
+    purpose: str
+    command: str
+
+
 class ModelDesk:
     """The engine's side of the Models page; tests replace parts of it."""
 
@@ -138,11 +152,11 @@ class ModelDesk:
             on_progress=meter.report,
         )
 
-    def verify(self, name: str, meter: Meter) -> ModelInfo:
+    def verify(self, name: str) -> ModelInfo:
         """Compare a model's files with their checksums."""
         from engine.weights import verify_model
 
-        return verify_model(name, on_progress=meter.report)
+        return verify_model(name)
 
     def describe(self, name: str, *, licence: str | None = None, vae: str | None = None) -> ModelInfo:
         """Write a licence or an autoencoder into the description of one of the user's models."""
@@ -175,15 +189,14 @@ class ModelDesk:
         path = model.info.path if model.info else models_folder() / model.name
         return path if path.is_dir() else path.parent
 
-    def extra(self, name: str) -> Extra:
+    def offer(self, name: str) -> Offer:
         """What an optional part of Triptych is for, and how it is installed."""
-        from engine.extras import describe_extra
+        from engine.extras import command_text, find_extra
 
-        return describe_extra(name)
+        return Offer(name, find_extra(name).purpose, command_text(name))
 
     def install(self, name: str, on_line: Callable[[str], None], meter: Meter) -> None:
         """Install an optional part; raises what :func:`engine.extras.install_extra` raises."""
         from engine.extras import install_extra
 
         install_extra(name, on_line, lambda: meter.cancelled)
-        importlib.invalidate_caches()

@@ -26,7 +26,7 @@ from desktop.shell.model_facts import (
     alignment_text,
     count_text,
     memory_sentence,
-    origin_text,
+    origin_sentence,
     samplers_text,
     size_text,
     state_of,
@@ -38,6 +38,7 @@ from desktop.widgets.parts import icon_button, label
 
 WIDTH = 380
 LABEL_WIDTH = 92
+FIXED_LICENCE = "Licence of the built-in model"
 # Kinds that make latents and hold no autoencoder of their own.
 WITHOUT_AUTOENCODER = ("dit",)
 
@@ -108,7 +109,8 @@ class ModelDetails(QScrollArea):
         self.licence.setPlaceholderText("Not known; you can write it here")
         self.licence.editingFinished.connect(self._edit_licence)
         self._add_row("Licence", self.licence)
-        for name in ("Origin", "From", "Files"):
+        self._add_text(FIXED_LICENCE, "Licence")
+        for name in ("From", "Files"):
             self._add_text(name)
         self.digest = QLineEdit(readOnly=True)
         self.digest.setAccessibleName("SHA-256")
@@ -124,12 +126,12 @@ class ModelDetails(QScrollArea):
         column.addStretch(1)
         self.setWidget(inner)
 
-    def _add_text(self, name: str) -> None:
+    def _add_text(self, name: str, title: str = "") -> None:
         value = label("", wrap=True, selectable=True)
         value.setAccessibleName(name)
         value.setMinimumWidth(40)
         self._rows[name] = value
-        self._add_row(name, value)
+        self._add_row(title or name, value)
 
     def _add_row(self, name: str, widget: QWidget) -> None:
         title = label(name, "muted")
@@ -169,8 +171,8 @@ class ModelDetails(QScrollArea):
             "Samplers": samplers_text(info),
             "Alignment": alignment_text(info),
             "Size": size_text(info.size),
-            "Origin": origin_text(model),
-            "From": info.source,
+            FIXED_LICENCE: "" if model.own else info.licence,
+            "From": origin_sentence(model),
             "Files": str(info.path),
         }
         for name, text in texts.items():
@@ -179,7 +181,7 @@ class ModelDetails(QScrollArea):
         self._say("Memory", sentence, role)
         if not (same and self.licence.hasFocus()):
             self.licence.setText(info.licence)
-        self.licence.setReadOnly(not model.own)
+        self._form.setRowVisible(self.licence, model.own)
         self.digest.setText(info.sha256)
         self.digest.setCursorPosition(0)
         self._offer_autoencoders(model, autoencoders)
@@ -224,7 +226,7 @@ class ModelDetails(QScrollArea):
         if info is None or not shown:
             return
         if not info.vae:
-            self.vae.addItem("None: colours are only a rough guess", "")
+            self.vae.addItem("None (rough colours)", "")
         for name, title in autoencoders:
             self.vae.addItem(title, name)
         if info.vae and self.vae.findData(info.vae) < 0:

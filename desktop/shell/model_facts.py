@@ -22,7 +22,7 @@ UNDERSTANDS = {
     "class": "Classes",
     "text": "Text, also what to avoid",
 }
-SAMPLER_NAMES = {"sequential": "step by step", "parallel": "parallel (ParaTAA)"}
+SAMPLER_NAMES = {"sequential": "Step by step", "parallel": "in parallel (ParaTAA)"}
 
 
 class State(StrEnum):
@@ -164,6 +164,15 @@ def origin_text(model: InstalledModel) -> str:
     return f"{source}, where it is" if model.info.in_place else f"Copy of {source}"
 
 
+def origin_sentence(model: InstalledModel) -> str:
+    """Where a model is from, in full."""
+    if model.info is None or not model.own:
+        return origin_text(model)
+    if model.info.in_place:
+        return "Used where it is; removing it here leaves its files alone."
+    return model.info.source or origin_text(model)
+
+
 def used_by(model: InstalledModel) -> str:
     """The workspace that uses a model."""
     if model.info is None:
@@ -176,7 +185,7 @@ def samplers_text(info: ModelInfo) -> str:
     if not info.generates:
         return "None: it decodes what other models make."
     names = [SAMPLER_NAMES.get(name, name) for name in info.samplers]
-    text = " and ".join(names).capitalize() or "None"
+    text = " or ".join(names) or "None"
     if "parallel" not in info.samplers:
         text += "; not parallel, because that needs a network whose results do not depend on the batch"
     return f"{text}."

@@ -15,7 +15,7 @@ from desktop.background import Background
 from desktop.services import Page, Services
 from desktop.shell.adding_model import AddingModel
 from desktop.shell.installing_extra import InstallingExtra
-from desktop.shell.model_desk import Meter, ModelDesk
+from desktop.shell.model_desk import ModelDesk
 from desktop.shell.model_details import ModelDetails
 from desktop.shell.model_facts import (
     MODEL_SUFFIXES,
@@ -144,13 +144,11 @@ class ModelsPage(Page):
         panels.setSpacing(SPACE_S)
         panels.addWidget(self.removed)
         panels.addWidget(self.adding)
-        self._panels = QWidget()
-        self._panels.setLayout(panels)
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self._panels)
+        column.addLayout(panels)
         column.addWidget(self.table, 1)
         column.addWidget(self._empty, 3)
         splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
@@ -204,16 +202,10 @@ class ModelsPage(Page):
         self.adding.taken = lambda: self.model.names
         self.adding.autoencoders = self.autoencoders
         self.adding.added.connect(self._added)
-        self.adding.shown.connect(self._show_panels)
-        self.removed.shown.connect(self._show_panels)
         self.installing.installed.connect(lambda _name: self._changed())
         self.checking.progressed.connect(self._show_checking)
         self._services.bridge.engine_ready.connect(self._on_engine)
         self._services.models.changed.connect(self.refresh)
-        self._show_panels()
-
-    def _show_panels(self) -> None:
-        self._panels.setVisible(not (self.adding.isHidden() and self.removed.isHidden()))
 
     # --- what is there ----------------------------------------------------------------------------
 
@@ -340,11 +332,8 @@ class ModelsPage(Page):
             return
         self.model.set_checking(frozenset({model.name}))
 
-        def work(meter: Meter) -> object:
-            return self._desk.verify(model.name, meter)
-
         self.checking.start(
-            work,
+            lambda _meter: self._desk.verify(model.name),
             lambda _info: self._verified(replace(model, error=None, verified=True)),
             lambda error: self._cannot_verify(model, error),
         )

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.shell.models_model import KIND, LICENCE, MODEL, SIZE, STATE, USED, ModelsModel
-from desktop.theme import SPACE_S, SPACE_XS, Theme, tabular
+from desktop.theme import SPACE_S, Theme, tabular
 
 ICON = 18
 PADDING = 11  # as the header's sections
@@ -48,7 +48,9 @@ class _TwoLines(QStyledItemDelegate):
             icon.paint(painter, box)
             area.setLeft(box.right() + SPACE_S)
         height = option.fontMetrics.height()
-        lines = [(first, "text"), (second, "muted")] if second else [(first, "text")]
+        # On the selection's ground, muted text would be too faint.
+        quiet = "text" if option.state & QStyle.StateFlag.State_Selected else "muted"
+        lines = [(first, "text"), (second, quiet)] if second else [(first, "text")]
         top = area.center().y() - height * len(lines) // 2
         painter.save()
         painter.setFont(option.font)
@@ -93,7 +95,7 @@ class ModelsTable(QTableView):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for stretched in (MODEL, KIND, LICENCE):
             header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((SIZE, 116), (USED, 90), (STATE, 128)):
+        for column, width in ((SIZE, 110), (USED, 82), (STATE, 138)):
             header.resizeSection(column, width)
         self.selectionModel().selectionChanged.connect(lambda _new, _old: self.chosen.emit())
 
@@ -113,4 +115,4 @@ class ModelsTable(QTableView):
     def set_compact(self, compact: bool) -> None:
         """Take no more height than the rows need, so that something can stand below."""
         rows = self._model.rowCount() * self._row_height + self.horizontalHeader().sizeHint().height()
-        self.setMaximumHeight(rows + SPACE_XS if compact else 16_777_215)
+        self.setMaximumHeight(rows if compact else 16_777_215)

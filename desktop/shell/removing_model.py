@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from PySide6.QtCore import Signal
-from PySide6.QtGui import QHideEvent, QShowEvent, QUndoCommand
+from PySide6.QtGui import QUndoCommand
 from PySide6.QtWidgets import QFrame, QHBoxLayout
 from shiboken6 import isValid
 
@@ -26,14 +25,7 @@ class RemovedModels(QFrame):
 
     Removed files are set aside inside the models' folder, so removing and bringing back are a rename
     each. They are deleted when the project closes, or at once when the user needs the room.
-
-    Attributes
-    ----------
-    shown
-        It appeared or went.
     """
-
-    shown = Signal()
 
     def __init__(self, services: Services, desk: ModelDesk, background: Background) -> None:
         super().__init__()
@@ -57,16 +49,6 @@ class RemovedModels(QFrame):
         aside = self._aside
         # When the page goes its project closes, and nobody can undo any more.
         self.destroyed.connect(lambda: _delete_all(desk, aside))
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Tell the page."""
-        super().showEvent(event)
-        self.shown.emit()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Tell the page."""
-        super().hideEvent(event)
-        self.shown.emit()
 
     def remove(self, model: InstalledModel) -> None:
         """Remove a model; the command on the undo stack brings it back."""
