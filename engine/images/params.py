@@ -15,6 +15,16 @@ Spacing = Annotated[
     Literal["model", "spaced", "leading", "trailing", "karras"],
     Field(json_schema_extra={"labels": {"model": "As the model"}}),
 ]
+ParallelMethod = Annotated[
+    Literal["auto", "published", "picard"],
+    Field(json_schema_extra={"labels": {"published": "Published", "picard": "Picard (ParaDiGMS)"}}),
+]
+ParallelSolver = Annotated[
+    Literal["first_order", "dpmpp_2m"],
+    Field(
+        json_schema_extra={"labels": {"first_order": "DDIM / DDPM", "dpmpp_2m": "DPM-Solver++ (2M)"}}
+    ),
+]
 
 _SPACING_HELP = "Which of the model's noise levels are visited; model: as the model asks for."
 
@@ -61,8 +71,84 @@ class HeunParams(_Params):
     spacing: Spacing = Field("trailing", title="Spacing", description=_SPACING_HELP)
 
 
+class ParataaParams(_Params):
+    """Parallel (ParaTAA)"""
+
+    name: Literal["parataa"] = "parataa"
+    eta: float = Field(
+        0.0, ge=0, le=1, title="Eta", description="Fresh noise per step: 0 is DDIM, 1 is DDPM."
+    )
+    method: ParallelMethod = Field(
+        "auto",
+        title="Method",
+        description="Auto needs the fewest rounds; published is ParaTAA as in its paper; Picard is "
+        "ParaDiGMS. All make the same picture.",
+    )
+    solver: ParallelSolver = Field(
+        "first_order",
+        title="Solver",
+        description="What is solved in parallel: the steps of DDIM and DDPM, or of DPM-Solver++ (2M).",
+    )
+    spacing: Spacing = Field("model", title="Spacing", description=_SPACING_HELP)
+    order: int | None = Field(
+        None, ge=1, le=MAX_STEPS, title="Order", description="Steps each equation spans; Auto: window."
+    )
+    window: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_STEPS,
+        title="Window",
+        description="Steps solved at once; fewer need less memory and more rounds. Auto: what fits.",
+    )
+    memory: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        title="Memory",
+        description="Rounds that acceleration looks back on; 1: none. Auto: as the method.",
+    )
+    tolerance: float = Field(
+        1e-3,
+        gt=0,
+        le=1,
+        title="Tolerance",
+        description="Largest error of a step that counts as solved, as RMS of the state.",
+    )
+    max_rounds: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_STEPS,
+        title="Most rounds",
+        description="Stop after so many rounds, solved or not. Auto: as many as it needs.",
+    )
+    stop_movement: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        title="Stop when still",
+        description="Stop when the picture moves less than this share between rounds. Auto: never.",
+    )
+    keep_trajectory: bool = Field(
+        False,
+        title="Keep trajectory",
+        description="Keep all states of the run, to vary the picture later without solving it again.",
+    )
+    compare_sequential: bool = Field(
+        False,
+        title="Compare sequential",
+        description="Also make the picture one step after another, and measure the difference.",
+    )
+    variation_step: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_STEPS,
+        title="Vary from step",
+        description="Keep the start picture's states from this step up; needs a start picture.",
+    )
+
+
 SamplerParams = Annotated[
-    DdimParams | DdpmParams | DpmSolverParams | EulerParams | HeunParams,
+    DdimParams | DdpmParams | DpmSolverParams | EulerParams | HeunParams | ParataaParams,
     Field(discriminator="name"),
 ]
 
