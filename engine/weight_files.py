@@ -8,21 +8,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
-import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from engine.errors import EngineError, ErrorCode, bad_file
-from engine.weights_conversion import strip_wrappers
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PART = 8 << 20
+"""Bytes read at once from large files."""
 
 _LISTED_KEYS = 6
 
@@ -40,7 +43,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     path = Path(path)
-    tensor_names(path)
+    read_heads(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -81,33 +84,23 @@ def explain_mismatch(expected_keys: Iterable[str], found_keys: Iterable[str]) ->
     return "; ".join(parts)
 
 
-def official_dit_keys(depth: int) -> set[str]:
-    """Names of all tensors of the original program's DiT with ``depth`` blocks."""
-    layers = ["x_embedder.proj", "t_embedder.mlp.0", "t_embedder.mlp.2"]
-    layers += ["final_layer.adaLN_modulation.1", "final_layer.linear"]
-    for block in range(depth):
-        parts = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "adaLN_modulation.1")
-        layers += [f"blocks.{block}.{part}" for part in parts]
-    keys = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
-    return keys | {"pos_embed", "y_embedder.embedding_table.weight"}
+@dataclass(frozen=True)
+class TensorHead:
+    """What a file's header says of one tensor; ``dtype`` is safetensors' name, such as ``F16``."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
 
 
-def require_dit(path: Path) -> None:
-    """Raise ``bad_file``, naming the keys that differ, unless the file is an official DiT."""
-    found = set(strip_wrappers(tensor_names(path)))
-    blocks = [int(match[1]) for key in found if (match := re.match(r"blocks\.(\d+)\.", key))]
-    difference = explain_mismatch(official_dit_keys(max(blocks, default=0) + 1), found)
-    if difference:
-        raise bad_file(
-            f"{path.name} is not a DiT checkpoint that this version can use ({difference}). It was "
-            "not loaded.",
-            "Triptych knows its own generators and class-conditional DiT checkpoints with the key "
-            "names of the original program.",
-        )
+def read_heads(path: Path) -> dict[str, TensorHead]:
+    """Names, types and shapes of the tensors in a safetensors file that is complete.
 
-
-def tensor_names(path: Path) -> list[str]:
-    """Names of the tensors in a safetensors file that is complete.
+    Reads the file's header only, and needs no torch.
 
     Raises
     ------
@@ -116,15 +109,25 @@ def tensor_names(path: Path) -> list[str]:
     """
     from safetensors import SafetensorError, safe_open
 
+    start, size = b"", 0
     try:
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             start = file.read(9)
-        with safe_open(path, framework="numpy") as tensors:
-            return list(tensors.keys())
+            # The library checks that header and size of the file agree; the shapes of all types
+            # are then read by ourselves, because it gives them only together with an array type.
+            with safe_open(path, framework="numpy"):
+                file.seek(8)
+                header = json.loads(file.read(int.from_bytes(start[:8], "little")))
     except OSError as error:
         raise unavailable(path, error) from error
     except SafetensorError as error:
-        raise unreadable(path, _diagnosis(start, path.stat().st_size), str(error)) from error
+        raise unreadable(path, _diagnosis(start, size), str(error)) from error
+    return {
+        name: TensorHead(entry["dtype"], tuple(entry["shape"]))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 def _diagnosis(start: bytes, size: int) -> str:
@@ -162,10 +165,21 @@ def unreadable(path: Path, reason: str, detail: str = "") -> EngineError:
     )
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, read now."""
+def digest_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, read now; ``on_bytes`` hears of each part and may raise to stop."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(PART):
+            digest.update(part)
+            if on_bytes:
+                on_bytes(len(part))
+    return digest.hexdigest()
+
+
+def remember_digest(path: Path, digest: str) -> None:
+    """Let :func:`sha256_of` know the checksum of a file that is not written any more."""
+    state = path.stat()
+    _remembered.put(path, [state.st_size, state.st_mtime_ns], digest)
 
 
 class _Checksums:

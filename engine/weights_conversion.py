@@ -17,7 +17,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 TIME_LIMIT = 900.0
+WAIT = 0.2
+"""Seconds between two calls of ``on_wait``."""
 MEMORY_RESERVE = 2**30
 """Bytes on top of four times the file: what reading and writing it may take."""
 
@@ -37,11 +40,18 @@ _STATES = ("ema", "state_dict", "model")
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
-def convert_checkpoint(source: Path, target: Path, *, timeout: float = TIME_LIMIT) -> None:
+def convert_checkpoint(
+    source: Path,
+    target: Path,
+    *,
+    timeout: float = TIME_LIMIT,
+    on_wait: Callable[[], None] | None = None,
+) -> None:
     """Write the tensors of a ``.pt``, ``.pth``, ``.ckpt`` or ``.bin`` file as safetensors.
 
     Of a training checkpoint it takes the moving average (``ema``) if there is one, else
-    ``state_dict`` or ``model``. Blocks until the child process is done.
+    ``state_dict`` or ``model``. Blocks until the child process is done; ``on_wait`` is called
+    several times a second meanwhile, and what it raises ends the child and comes out here.
 
     Raises
     ------
@@ -51,15 +61,7 @@ def convert_checkpoint(source: Path, target: Path, *, timeout: float = TIME_LIMI
     """
     arguments = child.command("engine.weights_conversion", str(source), str(target))
     try:
-        done = subprocess.run(
-            arguments,
-            env=child.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        code, said, complained = _run(arguments, timeout, on_wait or (lambda: None))
     except subprocess.TimeoutExpired as error:
         target.unlink(missing_ok=True)
         raise invalid_input(
@@ -67,18 +69,47 @@ def convert_checkpoint(source: Path, target: Path, *, timeout: float = TIME_LIMI
             "nothing was added.",
             "Close other programs and try again, or get the model as safetensors.",
         ) from error
-    if done.returncode == 0:
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    if code == 0:
         return
     target.unlink(missing_ok=True)
     try:
-        raise EngineError.from_json(json.loads(done.stdout))
+        raise EngineError.from_json(json.loads(said))
     except (ValueError, KeyError, TypeError):
         raise bad_file(
-            f"Converting {source.name} failed (the child process ended with {done.returncode}); "
-            "nothing was added.",
+            f"Converting {source.name} failed (the child process ended with {code}); nothing was "
+            "added.",
             "The file may be damaged: get it again, if possible as safetensors.",
-            done.stderr.decode("utf-8", "replace")[-4000:],
+            complained.decode("utf-8", "replace")[-4000:],
         ) from None
+
+
+def _run(arguments: list[str], timeout: float, on_wait: Callable[[], None]) -> tuple[int, bytes, bytes]:
+    """Exit code and both outputs of a child that does not outlive this call."""
+    deadline = time.monotonic() + timeout
+    with subprocess.Popen(
+        arguments,
+        env=child.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    ) as process:
+        try:
+            while True:
+                left = deadline - time.monotonic()
+                try:
+                    said, complained = process.communicate(timeout=max(0.0, min(WAIT, left)))
+                    return process.returncode, said, complained
+                except subprocess.TimeoutExpired:
+                    if left <= WAIT:
+                        raise
+                on_wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def strip_wrappers(keys: Iterable[str]) -> list[str]:

@@ -6,15 +6,15 @@ does not see it, until it is put back or deleted.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, ErrorCode, invalid_input
-from engine.weights import ABOUT, BUILTIN, ModelInfo, find_model, models_folder
+from engine.model_folders import ABOUT, BUILTIN, models_folder, read_about, write_about
+from engine.model_info import ModelInfo
+from engine.model_inspection import find_model
 
 _ASIDE = ".removed-"
 _ABANDONED_AFTER = 24 * 3600.0
@@ -50,17 +50,12 @@ def describe_model(name: str, *, licence: str | None = None, vae: str | None = N
                 "Choose one of the kind AutoencoderKL.",
             )
         changes["vae"] = vae
-    file, partial = folder / ABOUT, folder / f"{ABOUT}.partial"
     try:
-        about = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        partial.write_text(json.dumps({**about, **changes}, indent=1), encoding="utf-8")
-        partial.replace(file)
-    except (OSError, ValueError, TypeError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        write_about(folder, {**read_about(folder), **changes})
+    except OSError as error:
         raise invalid_input(
-            f"The description of the model {name} cannot be changed: {error}.",
-            f"Check {file}.",
+            f"The description of the model {name} cannot be changed: {error.strerror or error}.",
+            f"Check {folder / ABOUT}.",
         ) from error
     return find_model(name)
 

@@ -19,7 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import weight_files, weights, weights_conversion
+from engine import (
+    model_adding,
+    model_folders,
+    model_inspection,
+    model_recognition,
+    weight_files,
+    weights_conversion,
+)
 from engine.child import environment
 from engine.errors import EngineError, ErrorCode
 from engine.weights import (
@@ -43,8 +50,13 @@ from safetensors.torch import save_file  # noqa: E402
 def dit_state(width: int = 48, depth: int = 2) -> dict[str, Any]:
     """Tensors with the names of a DiT and toy shapes."""
     generator = torch.Generator().manual_seed(1)
-    keys = sorted(weight_files.official_dit_keys(depth))
-    return {key: torch.randn(3, width, generator=generator) for key in keys}
+    keys = sorted(model_recognition.official_dit_keys(depth))
+    shapes = {
+        "x_embedder.proj.weight": (width, 3, 2, 2),
+        "pos_embed": (1, 16, width),
+        "y_embedder.embedding_table.weight": (11, width),
+    }
+    return {key: torch.randn(shapes.get(key, (3, width)), generator=generator) for key in keys}
 
 
 @pytest.fixture
@@ -52,8 +64,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No models but those of the test."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights.platformdirs, "user_data_path", lambda *_, **__: tmp_path / "data")
-    monkeypatch.setattr(weights, "BUILTIN_FOLDER", tmp_path / "builtin")
+    monkeypatch.setattr(
+        model_folders.platformdirs, "user_data_path", lambda *_, **__: tmp_path / "data"
+    )
+    for module in (model_folders, model_inspection):
+        monkeypatch.setattr(module, "BUILTIN_FOLDER", tmp_path / "builtin")
     monkeypatch.setattr(weight_files, "_remembered", weight_files._Checksums())
     return tmp_path
 
@@ -206,7 +221,7 @@ def test_explain_mismatch() -> None:
 def test_official_keys_are_those_of_the_golden_models(golden: Path) -> None:
     for name, depth in (("latent_d4_h72", 4), ("pixel_d2_h48_nosigma", 2)):
         found = read_safetensors(golden / "dit" / name / "model.safetensors")
-        assert explain_mismatch(weight_files.official_dit_keys(depth), found) == ""
+        assert explain_mismatch(model_recognition.official_dit_keys(depth), found) == ""
 
 
 # --- models ---------------------------------------------------------------------------------------
@@ -345,7 +360,7 @@ def test_wrapped_keys_are_recognised(home: Path) -> None:
 
 def test_another_architecture_is_named_by_its_keys(home: Path, checkpoint: Path) -> None:
     state = dit_state()
-    state["blocks.1.attn_rate.router.weight"] = torch.zeros(1)
+    state["blocks.1.attn.gate.weight"] = torch.zeros(1)
     del state["pos_embed"]
     path = home / "other.safetensors"
     save_file(state, path)
@@ -353,7 +368,7 @@ def test_another_architecture_is_named_by_its_keys(home: Path, checkpoint: Path)
         error = error_of(function, path)
         assert error.code is ErrorCode.BAD_FILE
         assert "missing: pos_embed" in error.message
-        assert "unexpected: blocks.1.attn_rate.router.weight" in error.message
+        assert "unexpected: blocks.1.attn.gate.weight" in error.message
     assert list(models_folder().iterdir()) == []
 
 
@@ -378,7 +393,7 @@ def test_nothing_is_added_to_a_disk_that_refuses(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weights.shutil, "copyfile", full)
+    monkeypatch.setattr(model_adding, "copy_file", full)
     error = error_of(add_model, checkpoint, "mine")
     assert error.code is ErrorCode.INVALID_INPUT
     assert "No space left" in error.message
