@@ -43,7 +43,13 @@ from engine.model_pipelines import (
     read_vae,
     vae_channels,
 )
-from engine.model_recognition import DIT_FILE, GENERATOR_FILES, read_dit
+from engine.model_recognition import (
+    DIT_FILE,
+    GENERATOR_FILES,
+    DiTFile,
+    read_dit,
+    require_heads,
+)
 from engine.weight_files import PART, digest_of, remember_digest
 from engine.weight_sets import WeightSet, read_shard_names
 from engine.weights_conversion import PICKLE_SUFFIXES, convert_checkpoint
@@ -139,6 +145,9 @@ def add_model(
             folder = Path(made) / name
             folder.mkdir()
             steps = list(_plan(path))
+            about = _describe(path, num_heads, licence)
+            if not any(step.convert for step in steps):
+                _require_known_heads(path, about)
             meter = _Meter(steps, on_progress)
             if in_place:
                 _require_no_conversion(path, steps)
@@ -148,8 +157,9 @@ def add_model(
                 for step in steps:
                     _bring(step, folder, meter)
             root = path.resolve() if in_place else folder
-            about = _describe(path, num_heads, licence) | ({"in_place": str(root)} if in_place else {})
-            chosen = _choose_vae(root, vae)
+            _require_known_heads(root, about)
+            about |= {"in_place": str(root)} if in_place else {}
+            chosen = choose_vae(root, vae)
             write_about(folder, about | ({} if chosen is None else {"vae": chosen}))
             digests = _check(root, folder, meter)
             folder.rename(models_folder() / name)
@@ -180,12 +190,7 @@ def remove_model(name: str) -> None:
         raise invalid_input(
             "The built-in model belongs to Triptych; it was not removed.", "Remove Triptych instead."
         )
-    users = [other for other in model_folders() if other != name and _vae_of(other) == name]
-    if users:
-        raise invalid_input(
-            f"{name} decodes the pictures of {', '.join(users)}; it was not removed.",
-            f"Remove {', '.join(users)} first.",
-        )
+    require_unused(name)
     try:
         # Gone from the lists in one step, also when removing the files is interrupted.
         doomed = folder.with_name(f".removing-{name}")
@@ -199,6 +204,16 @@ def remove_model(name: str) -> None:
     log.info("removed the model %s", name)
 
 
+def require_unused(name: str) -> None:
+    """Raise ``invalid_input`` when other models are decoded by this one."""
+    users = [other for other in model_folders() if other != name and _vae_of(other) == name]
+    if users:
+        raise invalid_input(
+            f"{name} decodes the pictures of {', '.join(users)}; it was not removed.",
+            f"Remove {', '.join(users)} first, or choose another autoencoder for them.",
+        )
+
+
 def _describe(path: Path, num_heads: int | None, licence: str | None) -> dict[str, Any]:
     """What ``model.json`` is to say; what the source's own says of this computer is left out."""
     known = read_about(path) if path.is_dir() else {}
@@ -206,6 +221,13 @@ def _describe(path: Path, num_heads: int | None, licence: str | None) -> dict[st
     given = {"num_heads": num_heads, "licence": licence}
     about |= {key: value for key, value in given.items() if value is not None}
     return {**about, "source": str(path.resolve())}
+
+
+def _require_known_heads(root: Path, about: dict[str, Any]) -> None:
+    """Refuse a DiT file that could not be used: early where it can be read before it is copied."""
+    dit = _dit_at(root)
+    if dit is not None:
+        require_heads(dit, about.get("num_heads"))
 
 
 def _free_name(name: str) -> str:
@@ -340,16 +362,21 @@ def _file_of(root: Path, relative: str) -> Path:
 # --- autoencoders ---------------------------------------------------------------------------------
 
 
-def _choose_vae(root: Path, wanted: str | None) -> str | None:
-    """Name of the VAE for a model, empty for none; ``None`` where the question does not arise."""
-    file = root / DIT_FILE if root.is_dir() and (root / DIT_FILE).exists() else root
-    dit = None if file.is_dir() else read_dit(file)
+def choose_vae(root: Path, wanted: str | None) -> str | None:
+    """Name of the VAE for a model, empty for none; ``None`` where the question does not arise.
+
+    Raises
+    ------
+    EngineError
+        ``invalid_input`` when the wanted one is not installed or does not fit.
+    """
+    dit = _dit_at(root)
     if dit is None or not dit.is_latent:
         if wanted and wanted != NO_VAE:
             raise invalid_input(
                 "Only DiT files that make latents are decoded by a VAE of your choice; nothing was "
-                "added.",
-                "Add it without naming a VAE.",
+                "changed.",
+                "Leave the VAE to Triptych.",
             )
         return None
     if wanted == NO_VAE:
@@ -360,10 +387,16 @@ def _choose_vae(root: Path, wanted: str | None) -> str | None:
     if wanted not in fitting:
         raise invalid_input(
             f"{wanted!r} is not an installed VAE with {dit.channels} latent channels; nothing was "
-            "added.",
+            "changed.",
             f"Fitting: {', '.join(fitting) or 'none'}.",
         )
     return wanted
+
+
+def _dit_at(root: Path) -> DiTFile | None:
+    """The DiT file that a model is, if it is one."""
+    file = root / DIT_FILE if root.is_dir() and (root / DIT_FILE).exists() else root
+    return None if file.is_dir() else read_dit(file)
 
 
 def _vaes() -> list[ModelInfo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -217,8 +217,17 @@ def relative_name(file: Path, root: Path) -> str:
 # --- checksums ------------------------------------------------------------------------------------
 
 
-def verify_model(name: str) -> ModelInfo:
+def verify_model(
+    name: str, on_progress: Callable[[float, float, str], None] | None = None
+) -> ModelInfo:
     """Read all files of a model and compare them with their checksums.
+
+    Parameters
+    ----------
+    name
+        An installed model.
+    on_progress
+        Told of the bytes read, of all bytes, and the stage; may raise to cancel.
 
     Raises
     ------
@@ -228,10 +237,18 @@ def verify_model(name: str) -> ModelInfo:
     folder = find_folder(name)
     info = inspect_model(folder, name)
     root = info.path if info.path.is_dir() else info.path.parent
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if on_progress:
+            on_progress(min(done, info.size), info.size, "Checking")
+
     damaged = []
     for expected, relative in _read_checksums(folder):
         try:
-            if digest_of(root / relative) != expected:
+            if digest_of(root / relative, count) != expected:
                 damaged.append(relative)
         except OSError:
             damaged.append(relative)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import extras
-from engine.errors import EngineError, bad_file
+from engine.errors import EngineError, bad_file, invalid_input
 from engine.model_folders import read_object
 from engine.model_memory import (
     FLOAT32,
@@ -29,6 +29,9 @@ LATENT_FACTOR = 8
 
 DIT_SIZES = {(384, 12): "S", (768, 12): "B", (1024, 24): "L", (1152, 28): "XL"}
 """Published sizes by width and depth."""
+
+PRESET_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
+"""Heads of the published sizes S, B, L, XL by width; a checkpoint does not say them."""
 
 _FOREIGN = (
     (
@@ -188,6 +191,22 @@ class DiTFile:
     def architecture(self) -> str:
         """For people."""
         return dit_title(self.width, self.depth, self.patch, self.pixels, self.is_latent)
+
+
+def require_heads(dit: DiTFile, num_heads: int | None) -> None:
+    """Raise ``invalid_input`` unless it is known how a DiT file's width is divided into heads."""
+    if num_heads is None and dit.width not in PRESET_HEADS:
+        raise invalid_input(
+            f"The checkpoint has width {dit.width}, which is none of the published sizes, so its "
+            "number of attention heads is not known; nothing was added.",
+            f"Say the number of heads, a divisor of {dit.width}; its training settings name it.",
+        )
+    if num_heads is not None and (num_heads < 1 or dit.width % num_heads):
+        raise invalid_input(
+            f"A width of {dit.width} cannot be divided into {num_heads} attention heads; nothing was "
+            "added.",
+            f"Say a divisor of {dit.width}.",
+        )
 
 
 def dit_title(width: int, depth: int, patch: int, pixels: int, latent: bool) -> str:

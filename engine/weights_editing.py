@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, ErrorCode, invalid_input
+from engine.model_adding import choose_vae, require_unused
 from engine.model_folders import ABOUT, BUILTIN, models_folder, read_about, write_about
 from engine.model_info import ModelInfo
 from engine.model_inspection import find_model
@@ -31,25 +32,20 @@ def describe_model(name: str, *, licence: str | None = None, vae: str | None = N
     licence
         In the user's own words; ``None`` leaves it.
     vae
-        Name of the installed VAE that shall decode its latents; ``None`` leaves it.
+        Name of the installed VAE that shall decode its latents, or ``none``; ``None`` leaves it.
 
     Raises
     ------
     EngineError
-        ``invalid_input`` when it is not the user's, when ``vae`` is no VAE, or when the file cannot be
-        written. Nothing is changed then.
+        ``invalid_input`` when it is not the user's, when ``vae`` does not fit, or when the file cannot
+        be written. Nothing is changed then.
     """
     folder = _own_folder(name)
     changes: dict[str, Any] = {}
     if licence is not None:
         changes["licence"] = licence.strip()
     if vae is not None:
-        if find_model(vae).kind != "vae":
-            raise invalid_input(
-                f"{vae} is not an autoencoder; the model {name} was not changed.",
-                "Choose one of the kind AutoencoderKL.",
-            )
-        changes["vae"] = vae
+        changes["vae"] = choose_vae(find_model(name).path, vae) or ""
     try:
         write_about(folder, {**read_about(folder), **changes})
     except OSError as error:
@@ -66,9 +62,11 @@ def set_aside_model(name: str) -> Path:
     Raises
     ------
     EngineError
-        ``invalid_input`` when it is not the user's or cannot be moved. Nothing is changed then.
+        ``invalid_input`` when it is not the user's, when others are decoded by it, or when it cannot
+        be moved. Nothing is changed then.
     """
     folder = _own_folder(name)
+    require_unused(name)
     aside = models_folder() / f"{_ASIDE}{time.time_ns()}-{name}"
     try:
         folder.rename(aside)

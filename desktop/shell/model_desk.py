@@ -152,11 +152,11 @@ class ModelDesk:
             on_progress=meter.report,
         )
 
-    def verify(self, name: str) -> ModelInfo:
+    def verify(self, name: str, meter: Meter) -> ModelInfo:
         """Compare a model's files with their checksums."""
         from engine.weights import verify_model
 
-        return verify_model(name)
+        return verify_model(name, meter.report)
 
     def describe(self, name: str, *, licence: str | None = None, vae: str | None = None) -> ModelInfo:
         """Write a licence or an autoencoder into the description of one of the user's models."""

@@ -38,6 +38,7 @@ from desktop.widgets.parts import icon_button, label
 
 WIDTH = 380
 LABEL_WIDTH = 92
+NO_VAE = "none"  # as engine.model_adding calls it
 FIXED_LICENCE = "Licence of the built-in model"
 # Kinds that make latents and hold no autoencoder of their own.
 WITHOUT_AUTOENCODER = ("dit",)
@@ -225,13 +226,12 @@ class ModelDetails(QScrollArea):
         self.vae.clear()
         if info is None or not shown:
             return
-        if not info.vae:
-            self.vae.addItem("None (rough colours)", "")
+        self.vae.addItem("None (rough colours)", NO_VAE)
         for name, title in autoencoders:
             self.vae.addItem(title, name)
         if info.vae and self.vae.findData(info.vae) < 0:
             self.vae.addItem(f"{info.vae} (not installed)", info.vae)
-        self.vae.setCurrentIndex(self.vae.findData(info.vae))
+        self.vae.setCurrentIndex(self.vae.findData(info.vae or NO_VAE))
 
     # --- changing ---------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class ModelDetails(QScrollArea):
 
     def _choose_vae(self, _index: int) -> None:
         model, chosen = self._model, self.vae.currentData()
-        if model is not None and model.info is not None and chosen and chosen != model.info.vae:
+        if model is not None and model.info is not None and chosen != (model.info.vae or NO_VAE):
             self.vae_chosen.emit(model.name, chosen)
 
     def _copy_digest(self) -> None:

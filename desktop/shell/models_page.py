@@ -202,7 +202,7 @@ class ModelsPage(Page):
         self.adding.taken = lambda: self.model.names
         self.adding.autoencoders = self.autoencoders
         self.adding.added.connect(self._added)
-        self.installing.installed.connect(lambda _name: self._changed())
+        self.installing.installed.connect(self._installed)
         self.checking.progressed.connect(self._show_checking)
         self._services.bridge.engine_ready.connect(self._on_engine)
         self._services.models.changed.connect(self.refresh)
@@ -306,6 +306,12 @@ class ModelsPage(Page):
         )
         self._changed()
 
+    def _installed(self, extra: str) -> None:
+        self._services.notifications.post(
+            "success", f"{extra} is installed. Models that need it can be used at once."
+        )
+        self._changed()
+
     def _changed(self) -> None:
         self._services.models.changed.emit()
 
@@ -333,7 +339,7 @@ class ModelsPage(Page):
         self.model.set_checking(frozenset({model.name}))
 
         self.checking.start(
-            lambda _meter: self._desk.verify(model.name),
+            lambda meter: self._desk.verify(model.name, meter),
             lambda _info: self._verified(replace(model, error=None, verified=True)),
             lambda error: self._cannot_verify(model, error),
         )

@@ -13,11 +13,9 @@ from torch import Tensor
 
 from engine.errors import EngineError, bad_file, invalid_input
 from engine.images.dit import DiT, DiTConfig, position_table
+from engine.model_recognition import PRESET_HEADS
 from engine.weight_files import explain_mismatch
 from engine.weights_conversion import strip_wrappers
-
-PRESET_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
-"""Heads of the published sizes S, B, L, XL by width; a checkpoint does not say them."""
 
 _LISTED_SHAPES = 6
 

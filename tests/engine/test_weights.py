@@ -377,11 +377,11 @@ def test_names_are_checked(checkpoint: Path, name: str) -> None:
     if name:
         assert error_of(add_model, checkpoint, name).code is ErrorCode.INVALID_INPUT
     else:
-        assert add_model(checkpoint, name).name == "My-DiT-final-"
+        assert add_model(checkpoint, name, num_heads=4).name == "My-DiT-final-"
 
 
 def test_a_name_is_taken_once(home: Path, checkpoint: Path) -> None:
-    add_model(checkpoint, "mine")
+    add_model(checkpoint, "mine", num_heads=4)
     for name in ("mine", "builtin"):
         error = error_of(add_model, checkpoint, name)
         assert "already" in error.message
@@ -394,7 +394,7 @@ def test_nothing_is_added_to_a_disk_that_refuses(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_adding, "copy_file", full)
-    error = error_of(add_model, checkpoint, "mine")
+    error = error_of(add_model, checkpoint, "mine", num_heads=4)
     assert error.code is ErrorCode.INVALID_INPUT
     assert "No space left" in error.message
     assert list(models_folder().iterdir()) == []
@@ -419,7 +419,7 @@ def test_a_training_checkpoint_is_converted(home: Path) -> None:
         "args": argparse.Namespace(model="DiT-S/2", epochs=3),
     }
     torch.save(training, home / "0050000.pt")
-    added = add_model(home / "0050000.pt", "trained")
+    added = add_model(home / "0050000.pt", "trained", num_heads=4)
     assert added.kind == "dit"
     read = read_safetensors(added.path)
     assert read.keys() == state.keys()
