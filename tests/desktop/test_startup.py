@@ -70,7 +70,7 @@ def seen(run: subprocess.CompletedProcess[str]) -> dict[str, tuple[list[str], li
     return {what: (heavy, later) for what, heavy, later in rows}
 
 
-@pytest.mark.parametrize("page", ["images", "bodies", "queue", "settings"])
+@pytest.mark.parametrize("page", ["images", "bodies", "models", "queue", "settings"])
 def test_the_window_imports_nothing_heavy(
     repository: Path, environment: dict[str, str], tmp_path: Path, page: str
 ) -> None:

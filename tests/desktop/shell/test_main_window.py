@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 from desktop.services import Page, Services
 from desktop.shell import main_window
 from desktop.shell.main_window import MainWindow
+from desktop.shell.models_page import ModelsPage
 from desktop.shell.rail import TOOLS, WORKSPACES
 from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.unbuilt_page import BrokenPage, UnbuiltPage
@@ -30,9 +31,13 @@ class Notes(Page):
         super().__init__()
         self.ran = 0
         self.taken: list[Path] = []
+        self.used: list[str] = []
 
     def run_main_action(self) -> None:
         self.ran += 1
+
+    def use_model(self, name: str) -> None:
+        self.used.append(name)
 
     def can_accept(self, paths: Sequence[Path]) -> bool:
         return all(path.suffix == ".txt" for path in paths)
@@ -131,6 +136,23 @@ def test_files_go_to_the_page_that_accepts_them(
     assert "a.xyz" in notice.text
     assert notice.level == "warning"
     assert notes(window).taken == [tmp_path / "a.txt"]
+
+
+def test_models_go_to_their_page_and_to_the_workspace_that_uses_them(
+    window: MainWindow, tmp_path: Path
+) -> None:
+    window.show_page("bodies")
+    (tmp_path / "xl").mkdir()
+    (tmp_path / "xl" / "model_index.json").write_text("{}")
+    window.take_files([tmp_path / "xl"])
+    page = window.current()
+    assert isinstance(page, ModelsPage)
+    assert window.page == "models"
+    window.take_files([tmp_path / "a.txt"])
+    assert window.page == "images", "what others accept is theirs, whichever page is shown"
+    assert notes(window).taken == [tmp_path / "a.txt"]
+    page.use_wanted.emit("images", "xl")
+    assert notes(window).used == ["xl"]
 
 
 def test_a_page_that_cannot_be_made_does_not_take_the_others_along(
