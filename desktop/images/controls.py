@@ -11,14 +11,30 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from desktop.images.catalogue import Catalogue, ModelEntry
 from desktop.images.prompt import PromptEditor
 from desktop.images.seed import SeedEditor
-from desktop.images.specs import SEED, duration
+from desktop.images.specs import PARALLEL, SEED, duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
 from desktop.widgets.field_editors import ChoiceEditor, FieldEditor, Schema
 from desktop.widgets.icon_label import IconLabel
-from desktop.widgets.parameter_form import ParameterForm
+from desktop.widgets.parameter_form import ParameterForm, UnionEditor
 from desktop.widgets.parts import button, label
 
 ADVANCED = ("negative_prompt", "width", "height", "batch", "preview_every")
+ADVANCED_OF_SAMPLERS = (
+    "method",
+    "solver",
+    "order",
+    "window",
+    "memory",
+    "tolerance",
+    "max_rounds",
+    "stop_movement",
+)
+# Needs a picture to start from: the Sampling tab asks for both.
+NOT_OF_THE_FORM = ("sampler.variation_step",)
+PARALLEL_ON_CPU = (
+    "Fewer rounds than steps, but on this machine without a GPU a batch costs as much as its parts: "
+    "this takes longer than DDIM."
+)
 MISSING_MODEL = (
     "No image model is installed, so nothing can be generated yet. Your results and settings are "
     "not affected.",
@@ -68,6 +84,7 @@ class Controls(QWidget):
         self._theme = theme
         self._catalogue: Catalogue | None = None
         self.form: ParameterForm | None = None
+        self._device = ""
         self._unused: dict[str, str] = {}
         self.problem = _Notice(theme)
         self.problem.hide()
@@ -113,14 +130,17 @@ class Controls(QWidget):
                 "class_name": lambda schema, title: ChoiceEditor([(None, "From the prompt")], title),
                 SEED: lambda schema, title: SeedEditor(self._theme, title),
             },
-            advanced=ADVANCED,
+            advanced=(*ADVANCED, *(f"sampler.{name}" for name in ADVANCED_OF_SAMPLERS)),
+            skip=NOT_OF_THE_FORM,
         )
         self.form.set_reset_icon(self._theme.icon("arrow-counter-clockwise", "muted"))
         self.seed.roll()
         self._model_editor.changed.connect(self._model_chosen)
         self.class_editor.changed.connect(lambda: self.prompt.set_class(self.class_editor.value()))
+        self._sampler_editor.changed.connect(self._show_sampler_note)
         self.form.changed.connect(self.changed)
         self._layout.insertWidget(1, self.form)
+        self._show_sampler_note()
 
     def _make_model_editor(self, schema: Schema, title: str) -> ChoiceEditor:
         # Filled before the form shows the default, which otherwise would not be in the list.
@@ -160,6 +180,17 @@ class Controls(QWidget):
         elif self._catalogue is not None:
             self._show_problem(self._catalogue)
 
+    def set_device(self, device: str) -> None:
+        """Where the engine computes; empty while nobody knows."""
+        self._device = device
+        self._show_sampler_note()
+
+    def _show_sampler_note(self) -> None:
+        if self.form is not None:
+            parallel = self._sampler_editor.choice.value() == PARALLEL
+            on_cpu = self._device.startswith("cpu")
+            self.form.set_note("sampler", PARALLEL_ON_CPU if parallel and on_cpu else "")
+
     # --- parts ------------------------------------------------------------------------------------
 
     def _editor(self, name: str) -> FieldEditor:
@@ -169,6 +200,31 @@ class Controls(QWidget):
     @property
     def _model_editor(self) -> ChoiceEditor:
         return cast(ChoiceEditor, self._editor("model"))
+
+    @property
+    def _sampler_editor(self) -> UnionEditor:
+        return cast(UnionEditor, self._editor("sampler"))
+
+    @property
+    def keep_trajectory(self) -> bool:
+        """Whether parallel runs keep their trajectories."""
+        editor = self._keep_editor()
+        return editor is not None and bool(editor.value())
+
+    def set_keep_trajectory(self, keep: bool) -> None:
+        """Let further parallel runs keep their trajectories, or not."""
+        editor = self._keep_editor()
+        if editor is not None:
+            editor.set_value(keep)
+
+    def _keep_editor(self) -> FieldEditor | None:
+        form = self._sampler_editor.variant(PARALLEL) if self.form is not None else None
+        return None if form is None else form.editor("keep_trajectory")
+
+    def reads_text(self, model: str) -> bool:
+        """Whether an installed model reads texts, and so also negative prompts."""
+        entry = self._catalogue.model(model) if self._catalogue else None
+        return entry is not None and entry.conditions == "text"
 
     @property
     def prompt(self) -> PromptEditor:

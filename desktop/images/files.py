@@ -62,7 +62,17 @@ def save_copy(project: Project, result: int, target: Path) -> Path:
     EngineError
         The stored file is damaged, or the target cannot be written (full, read-only).
     """
-    data = project.store.read(project.result(result).artifact)
+    return write_whole(target, project.store.read(project.result(result).artifact))
+
+
+def write_whole(target: Path, data: bytes) -> Path:
+    """Write a file the user asked for, whole or not at all.
+
+    Raises
+    ------
+    EngineError
+        The target cannot be written (full, read-only).
+    """
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         try:

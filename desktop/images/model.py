@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.images.specs import KIND, duration, evaluations
+from desktop.images.specs import KIND, PARALLEL, duration, evaluations
 from engine.errors import EngineError
 from engine.job import JobSpec, JobState
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from desktop.bridge import Bridge
-    from engine.project import JobRecord, Project
+    from engine.project import JobRecord, Project, ResultRecord
 
 HISTORY_LENGTH = 200
 ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
@@ -64,6 +65,11 @@ class PageJob:
         return int(self.spec.params.get("count", 1))
 
     @property
+    def parallel(self) -> bool:
+        """Whether its sampler works in rounds, not in steps."""
+        return (self.spec.params.get("sampler") or {}).get("name") == PARALLEL
+
+    @property
     def title(self) -> str:
         """The prompt, or what stands for it."""
         params = self.spec.params
@@ -91,8 +97,11 @@ class PageJob:
         }[self.state]
 
     def seconds_left(self, now: float) -> float | None:
-        """Extrapolated from the progress; ``None`` until there is enough of it."""
-        if self.running_since is None or self.fraction < 0.03:
+        """Extrapolated from the progress; ``None`` until there is enough of it.
+
+        The steps of a parallel run converge in leaps: a few of them say nothing about the others.
+        """
+        if self.running_since is None or self.fraction < 0.03 or self.parallel:
             return None
         return (now - self.running_since) * (1 - self.fraction) / self.fraction
 
@@ -120,6 +129,8 @@ class ImagesModel(QObject):
         self._bridge = bridge
         self._jobs: dict[str, PageJob] = {}
         self._seconds_per_evaluation: dict[str, float] = {}
+        self._seconds_per_picture: dict[str, float] = {}
+        self._marks: dict[tuple[int, str], str] = {}
         bridge.job_added.connect(self._added)
         bridge.job_changed.connect(self._changed)
         bridge.progressed.connect(self._progressed)
@@ -177,16 +188,39 @@ class ImagesModel(QObject):
         """Cancel a job; its finished pictures stay."""
         self._bridge.cancel(job)
 
+    def unconverged(self, record: ResultRecord) -> str:
+        """A mark for a picture whose parallel run ended early; empty for all others."""
+        key = (record.id, record.artifact.sha256)
+        if key not in self._marks:
+            about = self._project.manifest(record.id).get("parallel")
+            mark = ""
+            if isinstance(about, Mapping) and not about.get("converged", True):
+                steps = int(about["steps"])
+                mark = f"Not converged · {steps - int(about['finished'])} of {steps} steps"
+            self._marks[key] = mark
+        return self._marks[key]
+
     # --- estimates --------------------------------------------------------------------------------
 
     def estimate(self, params: Mapping[str, Any]) -> float | None:
-        """Seconds a job will take, from the last one on the same model; ``None`` before the first."""
+        """Seconds a job will take, from the last one on the same model; ``None`` before the first.
+
+        How many rounds a parallel run takes is known from runs of the same settings only.
+        """
+        count = evaluations(params)
+        if count is None:
+            each = self._seconds_per_picture.get(_rounds_key(params))
+            return None if each is None else each * int(params["count"])
         speed = self._seconds_per_evaluation.get(str(params.get("model")))
-        return None if speed is None else speed * evaluations(params)
+        return None if speed is None else speed * count
 
     def _learn_speed(self, job: PageJob) -> None:
         seconds, count = job.metrics.get("seconds"), job.metrics.get("model_evaluations")
-        if job.state is JobState.SUCCEEDED and seconds and count:
+        if job.state is not JobState.SUCCEEDED or not seconds:
+            return
+        if job.parallel:
+            self._seconds_per_picture[_rounds_key(job.spec.params)] = seconds / job.count
+        elif count:
             self._seconds_per_evaluation[str(job.spec.params.get("model"))] = seconds / count
 
     # --- what the bridge says ---------------------------------------------------------------------
@@ -254,3 +288,9 @@ class ImagesModel(QObject):
         if (known := self._jobs.get(job)) is not None and text not in known.warnings:
             known.warnings.append(text)
             self.job_updated.emit(job)
+
+
+def _rounds_key(params: Mapping[str, Any]) -> str:
+    """What decides how many rounds a parallel run takes, but for the prompt and the seed."""
+    names = ("model", "steps", "guidance", "width", "height", "sampler", "batch")
+    return json.dumps({name: params.get(name) for name in names}, sort_keys=True)

@@ -17,6 +17,7 @@ from desktop.images.history_panel import HistoryPanel
 from desktop.images.model import ImagesModel, PageJob
 from desktop.images.parameters_panel import ParametersPanel
 from desktop.images.result_actions import WORKSPACE, ResultActions
+from desktop.images.sampling_tab import SamplingTab
 from desktop.images.showing import Showing
 from desktop.images.stage import Stage, Welcome
 from desktop.services import Page, Services
@@ -74,6 +75,9 @@ class ImagesPage(Page):
         self.gallery = Gallery(services.project, theme, WORKSPACE, specs.KIND)
         self.showing = Showing(self.model, self.stage, self.gallery, self)
         self.results = ResultActions(services, self.model, self.background, self.gallery.selected, self)
+        self.sampling = SamplingTab(
+            services, self.model, self.showing, self.controls, self.background, self
+        )
         self.gallery.set_menu(self.results.menu())
         names = ("again", "vary", "use", "copy_settings")
         self.parameters = ParametersPanel(theme, [self.results.action(name) for name in names])
@@ -82,6 +86,7 @@ class ImagesPage(Page):
         self.inspector.setDocumentMode(True)
         self.inspector.setMinimumWidth(INSPECTOR_WIDTH)
         self.inspector.addTab(self.parameters, "Parameters")
+        self.inspector.addTab(self.sampling.panel, "Sampling")
         self.inspector.addTab(self.history, "History")
         self.frame = PageFrame(
             services,
@@ -106,6 +111,10 @@ class ImagesPage(Page):
         self.results.compare_requested.connect(self.showing.compare)
         self.results.settings_wanted.connect(self._use_manifest)
         self.results.submitted.connect(self.showing.follow)
+        self.sampling.submitted.connect(self.showing.follow)
+        self.sampling.reveal.connect(self._reveal_sampling)
+        self._services.bridge.engine_ready.connect(self._engine_ready)
+        self._engine_ready(self._services.bridge.engine)
         self.history.opened.connect(self.showing.show_job)
         self.history.cancel_requested.connect(self.model.cancel)
         self.history.rerun_requested.connect(self._run_job_again)
@@ -219,13 +228,19 @@ class ImagesPage(Page):
         except EngineError:
             before = None
         locked = self.controls.seed.locked
-        unknown = self.controls.show_settings(settings, lock_seed=True)
+        varied = settings.get("sampler", {}).get("variation_step") is not None
+        unknown = self.controls.show_settings(specs.without_start(settings), lock_seed=True)
 
         def back() -> None:
             self.controls.show_settings(before or {}, lock_seed=False)
             self.controls.seed.set_locked(locked)
 
         hint = "The seed is locked: Generate makes the same picture again."
+        if varied:
+            hint = (
+                "It was varied from another picture, which the form cannot do: Generate makes it from "
+            )
+            hint += "noise; Run again makes the same picture."
         if unknown:
             hint = f"This version does not know {', '.join(unknown)}; the rest was taken. {hint}"
         if ignored:
@@ -270,6 +285,13 @@ class ImagesPage(Page):
             editor = form.editor(name)
             (editor.focusProxy() or editor).setFocus()
             return
+
+    def _reveal_sampling(self) -> None:
+        self.frame.set_inspector_visible(True)
+        self.inspector.setCurrentWidget(self.sampling.panel)
+
+    def _engine_ready(self, info: Mapping[str, Any]) -> None:
+        self.controls.set_device(str(info.get("device", "")))
 
     def _focus_prompt(self) -> None:
         if self.controls.form is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
@@ -20,11 +20,15 @@ from PySide6.QtWidgets import (
 
 from desktop.images.specs import duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
+from desktop.widgets.field_editors import AUTO
 from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parts import label, line
+from desktop.widgets.schemas import plain_name
 from engine.project import ResultRecord
 
 Rows = list[tuple[str, str]]
+# Sampler settings that mean nothing while they are not set.
+UNSAID = ("variation_step", "stop_movement", "max_rounds")
 
 
 def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[str, Rows]]:
@@ -46,15 +50,11 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
         ("Seed", str(manifest.get("seed", spec.get("seed", "")))),
         ("Size", f"{size[0]} × {size[1]} px" if all(size) else ""),
     ]
-    extra = [
-        (name.replace("_", " ").capitalize(), f"{value:g}" if isinstance(value, float) else str(value))
-        for name, value in sampler.items()
-        if name != "name"
-    ]
     sampling: Rows = [
         ("Sampler", str(sampler.get("name", ""))),
-        *extra,
+        *_settings(sampler),
         ("Steps", str(params.get("steps", ""))),
+        *_rounds(manifest),
         ("Guidance", f"{params['guidance']:g}" if "guidance" in params else ""),
         ("Pictures", str(params.get("count", ""))),
         ("Batch", str(params.get("batch", ""))),
@@ -71,6 +71,47 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
     ]
     groups = [("Picture", picture), ("Sampling", sampling), ("Origin", origin)]
     return [(title, [(key, value) for key, value in rows if value]) for title, rows in groups]
+
+
+def _settings(sampler: Mapping[str, Any]) -> Rows:
+    """A sampler's own settings, one row each, also of settings within settings."""
+    rows: Rows = []
+    for name, value in sampler.items():
+        if name == "name" or (value is None and name in UNSAID):
+            continue
+        title = plain_name(name)
+        if isinstance(value, Mapping):
+            rows += [(f"{title}, {key.lower()}", text) for key, text in _settings(value)]
+        else:
+            rows.append((title, readable(value, AUTO)))
+    return rows
+
+
+def readable(value: Any, empty: str = "") -> str:
+    """A JSON value for people; ``empty`` stands for null."""
+    if value is None:
+        return empty
+    if isinstance(value, bool):
+        return "On" if value else "Off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(readable(item, empty) for item in value)
+    return plain_name(value) if isinstance(value, str) else str(value)
+
+
+def _rounds(manifest: Mapping[str, Any]) -> Rows:
+    """What the run took, in rounds where it has them."""
+    about, measured = manifest.get("parallel") or {}, manifest.get("sampling") or {}
+    rows: Rows = []
+    if about:
+        steps = int(about["steps"])
+        rows.append(("Rounds", str(about["rounds"])))
+        rows.append(("Converged", f"{steps - int(about['finished'])} of {steps} steps"))
+    count = about.get("evaluations", measured.get("evaluations"))
+    if count is not None:
+        rows.append(("Evaluations", f"{count:,}"))
+    return rows
 
 
 class ParametersPanel(QWidget):
@@ -91,7 +132,7 @@ class ParametersPanel(QWidget):
         grid.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
         grid.setSpacing(SPACE_S)
         for place, action in enumerate(actions):
-            grid.addWidget(_ActionButton(action), place // 2, place % 2)
+            grid.addWidget(ActionButton(action), place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -157,7 +198,7 @@ def _value_grid(rows: Rows) -> QGridLayout:
     return grid
 
 
-class _ActionButton(QPushButton):
+class ActionButton(QPushButton):
     """A push button for an action; a QToolButton would cut its text."""
 
     def __init__(self, action: QAction) -> None:

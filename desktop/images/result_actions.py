@@ -44,7 +44,8 @@ ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("remove", "Remove", "Del", "trash", ANY, "Remove from the gallery; Ctrl+Z brings back"),
 )
 MENU = (
-    "again", "vary", "use", "", "star", "like", "dislike", "", "compare", "",
+    "again", "vary", "vary_step", "use", "", "star", "like", "dislike", "",
+    "compare", "compare_sequential", "sample_parallel", "",
     "copy_image", "copy_settings", "save", "reveal", "", "remove",
 )  # fmt: skip
 

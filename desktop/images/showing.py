@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PySide6.QtGui import QImage
 
 from desktop.images.model import ImagesModel, PageJob
 from desktop.images.stage import Stage
+from desktop.widgets.compare_view import CompareMode
 from desktop.widgets.gallery import Gallery
 from desktop.widgets.image_canvas import Tile, TileState, image_from_array
 from desktop.widgets.picture_cache import PictureCache
@@ -20,6 +22,29 @@ from engine.job import JobState
 
 SHOWN_AT_ONCE = 36
 CLOCK_INTERVAL_MS = 500
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The picture on the stage that the inspector is about.
+
+    Attributes
+    ----------
+    count
+        Pictures on the stage.
+    place
+        Which of them is meant; -1 when none of several was chosen.
+    result
+        Its id when it is finished.
+    job, image
+        Else the job that makes it, and which of the job's pictures it is.
+    """
+
+    count: int
+    place: int
+    result: int | None = None
+    job: str | None = None
+    image: int = 0
 
 
 class Showing(QObject):
@@ -32,9 +57,12 @@ class Showing(QObject):
     -------
     problem(EngineError)
         Something asked for cannot be shown.
+    subject_changed
+        :attr:`subject` is another one.
     """
 
     problem = Signal(object)
+    subject_changed = Signal()
 
     def __init__(
         self, model: ImagesModel, stage: Stage, gallery: Gallery, parent: QObject | None = None
@@ -47,6 +75,9 @@ class Showing(QObject):
         self._following = True
         self._selecting = False
         self._comparing: tuple[int, int] | None = None
+        self._names: tuple[str, str] | None = None
+        self._subject: Subject | None = None
+        self._replay: tuple[int, QImage, str] | None = None
         self._converted: tuple[NDArray[np.uint8] | None, list[QImage]] = (None, [])
         self._pictures.ready.connect(self._picture_ready)
         model.job_updated.connect(self._job_updated)
@@ -74,6 +105,7 @@ class Showing(QObject):
             self._gallery.select(self._gallery.model.ids[:1])
         else:
             self._stage.show_empty()
+            self._tell_subject()
 
     def follow(self, job: str) -> None:
         """Show a job the user just queued, unless an earlier one is still being followed."""
@@ -101,10 +133,59 @@ class Showing(QObject):
         self._ids = list(ids)[:SHOWN_AT_ONCE]
         self.refresh()
 
-    def compare(self, first: int, second: int) -> None:
-        """Compare two results."""
-        self._comparing = (first, second)
+    def compare(
+        self,
+        first: int,
+        second: int,
+        names: tuple[str, str] | None = None,
+        mode: CompareMode | None = None,
+    ) -> None:
+        """Compare two results; by default named by their seeds and as they were compared last."""
+        self._comparing, self._names = (first, second), names
+        if mode is not None:
+            self._stage.set_compare_mode(mode)
         self._show_comparison()
+
+    # --- the picture the inspector is about -------------------------------------------------------
+
+    @property
+    def subject(self) -> Subject | None:
+        """The picture that is meant; ``None`` while the stage shows none."""
+        return self._subject
+
+    def choose(self, place: int) -> None:
+        """Mean another picture of those on the stage."""
+        self._stage.canvas.set_current(place)
+
+    def replay(self, result: int, image: QImage | None, mark: str = "") -> None:
+        """Show what a result looked like at some round, marked so; ``None`` shows it as it is."""
+        if image is None and self._replay is None:
+            return
+        self._replay = None if image is None else (result, image, mark)
+        if self._comparing is not None:
+            self._stage.leave_compare()
+        else:
+            self.refresh()
+
+    def _tell_subject(self) -> None:
+        found = self._find_subject()
+        if found != self._subject:
+            self._subject = found
+            self.subject_changed.emit()
+
+    def _find_subject(self) -> Subject | None:
+        tiles = () if self._stage.empty else self._stage.canvas.tiles
+        if not tiles:
+            return None
+        place = 0 if len(tiles) == 1 else self._stage.canvas.current
+        tile = tiles[place] if place >= 0 else None
+        if tile is not None and tile.key is not None:
+            return Subject(len(tiles), place, result=tile.key)
+        job = self._model.job(self._job) if self._job else None
+        if job is None or (tile is None and not job.active):
+            return Subject(len(tiles), place)
+        first = self._window(job).start
+        return Subject(len(tiles), place, job=job.id, image=first + place if tile is not None else -1)
 
     def _show_job(self, job: str) -> None:
         self._job, self._ids, self._comparing = job, [], None
@@ -150,6 +231,7 @@ class Showing(QObject):
         key = self._stage.canvas.tiles[index].key if index >= 0 else None
         if key is not None:
             self._select_quietly([key])
+        self._tell_subject()
 
     def _tile_activated(self, index: int) -> None:
         key = self._stage.canvas.tiles[index].key
@@ -187,6 +269,7 @@ class Showing(QObject):
                 self._stage.show_tiles([], "Nothing selected")
         self._show_progress()
         self._show_live_button()
+        self._tell_subject()
 
     def _is_there(self, result: int) -> bool:
         try:
@@ -199,7 +282,9 @@ class Showing(QObject):
             return f"{len(self._ids)} pictures", ""
         record = self._gallery.model.record(self._ids[0])
         size = f" · {record.width} × {record.height}" if record.width and record.height else ""
-        return record.prompt or "No prompt", f"Seed {record.seed}{size}"
+        mark = self._model.unconverged(record)
+        mark = f" · {mark[0].lower()}{mark[1:]}" if mark else ""
+        return record.prompt or "No prompt", f"Seed {record.seed}{size}{mark}"
 
     def _job_note(self, job: PageJob) -> str:
         window = self._window(job)
@@ -248,7 +333,10 @@ class Showing(QObject):
         image = self._pictures.image(record.artifact.sha256, model.path(result))
         name = f"{record.prompt or 'no prompt'}, seed {record.seed}"
         size = QSize(record.width or 128, record.height or 128)
-        return Tile(image or meanwhile, TileState.DONE, result, name, size)
+        mark = self._model.unconverged(record)
+        if self._replay is not None and self._replay[0] == result:
+            _, image, mark = self._replay
+        return Tile(image or meanwhile, TileState.DONE, result, name, size, mark)
 
     def _show_progress(self) -> None:
         job = self._model.job(self._job) if self._job else None
@@ -282,7 +370,7 @@ class Showing(QObject):
                 return
         if all(image is not None for image in images):
             records = [model.record(result) for result in self._comparing]
-            first, second = (
+            first, second = self._names or (
                 f"{side} · seed {record.seed}" for side, record in zip("AB", records, strict=True)
             )
             self._stage.show_compare(images[0], images[1], (first, second))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from engine.errors import bad_file, invalid_input
-from engine.job import MAX_SEED, JobSpec
+from engine.job import MAX_SEED, ArtifactRef, JobSpec
 
 KIND = "images.generate"
 SEED = "seed"
+PARALLEL = "parataa"
 # Short enough to read out and to type; the engine takes larger ones too.
 RANDOM_SEEDS = 2**32
 
@@ -61,8 +63,12 @@ def with_seed(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": properties}
 
 
-def build_spec(values: Mapping[str, Any], device: str = "auto") -> JobSpec:
-    """The job for what the form holds: parameters and ``seed``.
+def build_spec(
+    values: Mapping[str, Any],
+    device: str = "auto",
+    inputs: Mapping[str, ArtifactRef | Path] | None = None,
+) -> JobSpec:
+    """The job for what the form holds: parameters and ``seed``, and files it starts from.
 
     Raises
     ------
@@ -70,7 +76,9 @@ def build_spec(values: Mapping[str, Any], device: str = "auto") -> JobSpec:
         ``invalid_input`` naming the parameter the engine would refuse.
     """
     params = {name: value for name, value in values.items() if name != SEED}
-    return JobSpec(KIND, check_params(params), seed=int(values[SEED]), device=device)
+    return JobSpec(
+        KIND, check_params(params), inputs=inputs or {}, seed=int(values[SEED]), device=device
+    )
 
 
 def check_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,23 +131,39 @@ def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def again(manifest: Mapping[str, Any]) -> JobSpec:
     """The job that makes exactly this picture again."""
-    return build_spec(settings_of(manifest), JobSpec.from_json(manifest["spec"]).device)
+    spec = JobSpec.from_json(manifest["spec"])
+    return build_spec(settings_of(manifest), spec.device, spec.inputs)
 
 
 def varied(manifest: Mapping[str, Any]) -> JobSpec:
-    """The job that made this picture, with another seed: as many pictures, all else equal."""
+    """The job that made this picture, with another seed: as many pictures, all else equal.
+
+    A picture that was varied from another one starts from noise like any other: what it was varied
+    from belongs to its own seed.
+    """
     spec = JobSpec.from_json(manifest["spec"])
     settings = {**settings_of(manifest), "count": spec.params.get("count", 1), SEED: random_seed()}
-    return build_spec(settings, spec.device)
+    return build_spec(without_start(settings), spec.device)
 
 
-def evaluations(params: Mapping[str, Any]) -> int:
+def without_start(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that start from noise, not from another picture's trajectory."""
+    sampler = dict(settings.get("sampler") or {})
+    if sampler.get("variation_step") is not None:
+        sampler["variation_step"] = None
+    return {**settings, "sampler": sampler} if sampler else dict(settings)
+
+
+def evaluations(params: Mapping[str, Any]) -> int | None:
     """How often a job will run the network, counted as the engine's metrics count.
 
-    Guidance needs a second, unconditional evaluation; Heun takes two a step but for the last.
+    Guidance needs a second, unconditional evaluation; Heun takes two a step but for the last. Nobody
+    knows before how many rounds a parallel run takes: ``None``.
     """
     steps, count = int(params["steps"]), int(params["count"])
     sampler = params.get("sampler") or {}
+    if sampler.get("name") == PARALLEL:
+        return None
     per_picture = 2 * steps - 1 if sampler.get("name") == "heun" else steps
     branches = 1 if float(params["guidance"]) in (0.0, 1.0) else 2
     return per_picture * branches * count

@@ -166,7 +166,7 @@ class NumberEditor(FieldEditor):
         self._high = float(schema.get("maximum", schema.get("exclusiveMaximum", math.inf)))
         self._open_low = "exclusiveMinimum" in schema
         self._open_high = "exclusiveMaximum" in schema
-        self.box = NumberBox(self._step(), self._whole)
+        self.box = NumberBox(self._step(schema.get("default")), self._whole)
         self.box.limits = (self._low, self._high)
         self.box.setAccessibleName(title)
         if nullable:
@@ -174,13 +174,15 @@ class NumberEditor(FieldEditor):
         self.box.lineEdit().textChanged.connect(lambda: self.changed.emit())
         self._fill(self.box)
 
-    def _step(self) -> float:
+    def _step(self, default: Any) -> float:
         if self._multiple:
             return float(self._multiple)
         reach = self._high - self._low
         if self._whole:
             return 1
-        return 0.05 if reach <= 1 else 0.5 if reach <= 100 else 1.0
+        step = 0.05 if reach <= 1 else 0.5 if reach <= 100 else 1.0
+        # A value far below its limit is changed by as little as it is itself.
+        return min(step, abs(default)) if default else step
 
     def value(self) -> float | int | None:
         return self.box.number()

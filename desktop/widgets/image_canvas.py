@@ -57,6 +57,8 @@ class Tile:
         What the owner knows the picture by (a result id); ``None`` before there is one.
     name
         Read to users who cannot see the picture.
+    mark
+        Written on the picture: what must not be overlooked about it.
     """
 
     image: QImage | None = None
@@ -64,6 +66,7 @@ class Tile:
     key: int | None = None
     name: str = ""
     size: QSize = field(default_factory=lambda: QSize(128, 128))
+    mark: str = ""
 
 
 def image_from_array(array: NDArray[np.uint8]) -> QImage:
@@ -185,6 +188,7 @@ class ImageCanvas(PanZoomView):
         if 0 <= self._current < len(self._tiles):
             tile = self._tiles[self._current]
             text += f" Current: {self._current + 1}, {tile.name or tile.state.value}."
+            text += f" {tile.mark}." if tile.mark else ""
         if text != self.accessibleDescription():
             self.setAccessibleDescription(text)
 
@@ -280,6 +284,8 @@ class ImageCanvas(PanZoomView):
             outline = rect.intersected(cell)
             painter.setClipRect(cell)
             draw_picture(painter, rect, tile.image, smooth_always=self.smooth)
+            if tile.mark:
+                self._paint_text(painter, tile.mark, rect.intersected(cell), bottom=False)
         if current and len(self._tiles) > 1:
             painter.setClipping(False)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -296,10 +302,18 @@ class ImageCanvas(PanZoomView):
         painter.fillRect(line, accent)
         if not self._status:
             return
+        self._paint_text(painter, self._status, QRectF(self.rect()), bottom=True)
+
+    def _paint_text(self, painter: QPainter, text: str, area: QRectF, *, bottom: bool) -> None:
+        """A text on a dark ground of its own, in a left corner of ``area``."""
         metrics = self.fontMetrics()
-        text = metrics.elidedText(self._status, Qt.TextElideMode.ElideRight, self.width() - 48)
+        room = max(0, int(area.width()) - (48 if bottom else 32))
+        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
         box = QRectF(0, 0, metrics.horizontalAdvance(text) + 20, metrics.height() + 10)
-        box.moveBottomLeft(QPointF(12, self.height() - PROGRESS_HEIGHT - 10))
+        if bottom:
+            box.moveBottomLeft(area.bottomLeft() + QPointF(12, -PROGRESS_HEIGHT - 10))
+        else:
+            box.moveTopLeft(area.topLeft() + QPointF(6, 6))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(20, 20, 22, 215))

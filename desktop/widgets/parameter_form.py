@@ -349,6 +349,14 @@ class UnionEditor(FieldEditor):
             self._forms[name] = form
         return self._forms[name]
 
+    def variant(self, name: Any) -> ParameterForm | None:
+        """The form of a variant, whichever is chosen; ``None`` when there is no such variant."""
+        if name not in self._variants:
+            return None
+        form = self._form(name)
+        form.setVisible(name == self.choice.value() and bool(form.names))
+        return form
+
     def _chosen(self) -> None:
         chosen = self.choice.value()
         if chosen in self._variants:

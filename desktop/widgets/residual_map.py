@@ -23,7 +23,7 @@ from PySide6.QtGui import (
     QPainter,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QGraphicsRectItem, QMenu
+from PySide6.QtWidgets import QMenu, QWidget
 
 from desktop.theme import Theme, tabular
 
@@ -40,11 +40,9 @@ def axis_ticks(count: int, at_most: int) -> list[int]:
     """Whole numbers of ``1..count`` to write on an axis: the first, and round ones after it."""
     steps = (factor * 10**power for power in range(7) for factor in (1, 2, 5))
     step = next(step for step in steps if count <= step * at_most)
-    multiples = list(range(step, count + 1, step))
-    if step == 1 or not multiples:
-        return multiples or [1]
-    # The first one stands alone where it would touch the next.
-    return [1, *multiples] if step > 2 else [1, *multiples[1:]]
+    if step <= 2:
+        return list(range(1, count + 1, step))
+    return [1, *range(step, count + 1, step)]
 
 
 def level_of(residuals: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -104,7 +102,8 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self._image = pg.ImageItem(axisOrder="row-major")
         # Dark under light, so that the line shows on any colour.
         self._frontier = [pg.PlotCurveItem(), pg.PlotCurveItem()]
-        self._cursor = QGraphicsRectItem()
+        # An item of pyqtgraph, not of Qt: its views free their items themselves.
+        self._cursor = pg.PlotCurveItem()
         self._cursor.hide()
         for item in (self._image, *self._frontier, self._cursor):
             self._map.addItem(item, ignoreBounds=True)
@@ -163,7 +162,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
             line.setData(*self._frontier_points())
         lowest = max(rounds, FEWEST_ROUNDS)
         self._map.setRange(xRange=(0.5, steps + 0.5), yRange=(0.5, lowest + 0.5), padding=0)
-        self._left.setTicks([_labelled(axis_ticks(lowest, 6))])
+        self._left.setTicks([_labelled(axis_ticks(lowest, 8))])
         self._bottom.setTicks([_labelled(axis_ticks(steps, 5))])
         for mark in self._mark:
             mark.setPos(float(np.log10(max(tolerance, 1e-12))))
@@ -257,7 +256,9 @@ class ResidualMap(pg.GraphicsLayoutWidget):
             self.pointed.emit("")
             return
         row, step = cell
-        self._cursor.setRect(QRectF(step - 0.5, row - 0.5, 1, 1))
+        left, top = step - 0.5, row - 0.5
+        corners = ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
+        self._cursor.setData([left + x for x, _ in corners], [top + y for _, y in corners])
         self.pointed.emit(self.cell_text(row, step))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -301,6 +302,10 @@ class ResidualMap(pg.GraphicsLayoutWidget):
 
     # --- look -------------------------------------------------------------------------------------
 
+    def close(self) -> bool:
+        """Close like any widget: pyqtgraph's own frees items that Python still holds, and crashes."""
+        return QWidget.close(self)
+
     def sizeHint(self) -> QSize:
         return QSize(240, 300)
 
@@ -327,7 +332,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self._frontier[1].setPen(QColor(255, 255, 255), width=1)
         self._mark[0].setPen(QColor(0, 0, 0, 160), width=3)
         self._mark[1].setPen(QColor(255, 255, 255), width=1)
-        self._cursor.setPen(pg.mkPen(tokens.bad, width=1))
+        self._cursor.setPen(tokens.bad, width=1)
 
     def _write_scale(self) -> None:
         ticks = [(float(power), "1" if power == 0 else f"1e{power}") for power in range(-4, 1)]

@@ -11,7 +11,13 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
-from desktop.widgets.compare_view import CompareMode, CompareView, array_from_image, difference
+from desktop.widgets.compare_view import (
+    CompareMode,
+    CompareView,
+    agreement,
+    array_from_image,
+    difference,
+)
 from desktop.widgets.image_canvas import image_from_array
 
 pixels = arrays.arrays(np.uint8, (5, 7, 3), elements=strategies.integers(0, 255))
@@ -35,6 +41,20 @@ def test_the_difference_is_that_of_the_arrays(
 @given(values=pixels)
 def test_pixels_survive_the_way_through_a_picture(values: NDArray[np.uint8]) -> None:
     assert np.array_equal(array_from_image(image_from_array(values)), values)
+
+
+@given(first=pixels, second=pixels)
+def test_rms_and_psnr_are_those_of_the_pixels_between_minus_one_and_one(
+    first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> None:
+    found = agreement(image_from_array(first), image_from_array(second))
+    a, b = first / 127.5 - 1, second / 127.5 - 1
+    expected = np.sqrt(np.mean((a - b) ** 2))
+    assert found.rms == pytest.approx(expected, abs=1e-12)
+    if expected:
+        assert found.psnr == pytest.approx(10 * np.log10(4 / expected**2))
+    else:
+        assert (found.rms_text, found.psnr_text) == ("0", "∞ dB")
 
 
 def test_the_difference_is_amplified_and_limited() -> None:
@@ -87,7 +107,10 @@ def test_the_difference_of_red_and_blue_is_magenta(view: CompareView) -> None:
     view.set_mode(CompareMode.DIFFERENCE)
     view.set_gain(1)
     assert colour_at(view, 150, 100) == "#ff00ff"
-    assert view.note == "Mean difference 170.00, largest 255 of 255, shown 1 times."
+    assert view.note == (
+        "Mean difference 170.00, largest 255 of 255, shown 1 times. "
+        "RMS 1.6 in [-1, 1], PSNR 1.8 dB, from 8-bit pixels."
+    )
 
 
 def test_equal_pictures_are_said_to_be_equal(view: CompareView, qtbot: QtBot) -> None:

@@ -1,0 +1,142 @@
+"""The figures of a parallel run beside those of the sequential one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from desktop.theme import SPACE_M, SPACE_S, SPACE_XS, tabular
+from desktop.widgets.compare_view import Agreement
+from desktop.widgets.parts import label
+
+CPU_NOTE = (
+    "On this machine a batch costs as much as its parts: rounds, not seconds, are what is saved here."
+)
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run took; ``None`` where nobody has measured it."""
+
+    rounds: int
+    evaluations: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A parallel picture and its sequential twin, both measured.
+
+    Attributes
+    ----------
+    twin
+        Result id of the sequential picture.
+    """
+
+    twin: int
+    parallel: Figures
+    sequential: Figures
+    agreement: Agreement
+
+    def verdict(self) -> str:
+        """Which was faster here, as measured."""
+        mine, other = self.parallel.seconds, self.sequential.seconds
+        if not mine or not other:
+            return ""
+        ratio = other / mine
+        if ratio >= 1.05:
+            return f"Measured here: parallel was {ratio:.1f} times as fast."
+        if ratio <= 0.95:
+            return f"Measured here: parallel took {1 / ratio:.1f} times as long."
+        return "Measured here: both took equally long."
+
+
+class RunFigures(QWidget):
+    """State, bar of converged steps, and a table of both ways of sampling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = label("", "heading", wrap=True)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Converged steps")
+        self.steps = label("", "muted", wrap=True)
+        self.steps.setFont(tabular(self.steps.font()))
+        self.note = label("", "muted", wrap=True)
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(SPACE_M)
+        self._grid.setVerticalSpacing(SPACE_XS)
+        self._grid.setColumnStretch(0, 1)
+        self._cells: list[QLabel] = []
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE_S)
+        for widget in (self.state, self.bar, self.steps):
+            layout.addWidget(widget)
+        layout.addLayout(self._grid)
+        layout.addWidget(self.note)
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table's texts."""
+        texts = [cell.text() for cell in self._cells]
+        return [tuple(texts[at : at + 3]) for at in range(0, len(texts), 3)]
+
+    def show_state(self, state: str, converged: int, steps: int) -> None:
+        """How far it is, or how it ended."""
+        self.state.setText(state)
+        self.bar.setRange(0, max(1, steps))
+        self.bar.setValue(converged)
+        self.steps.setText(f"{converged} of {steps} steps converged")
+        self.bar.setAccessibleDescription(self.steps.text())
+
+    def show_table(
+        self,
+        parallel: Figures,
+        sequential: Figures,
+        close: Agreement | None = None,
+        note: str = "",
+    ) -> None:
+        """Show both runs' figures, and how close their pictures are once that is known."""
+        rows: list[tuple[str, str, str]] = [
+            ("", "Parallel", "Sequential"),
+            ("Rounds", f"{parallel.rounds:,}", f"{sequential.rounds:,}"),
+            ("Evaluations", _number(parallel.evaluations), _number(sequential.evaluations)),
+            ("Seconds", _seconds(parallel.seconds), _seconds(sequential.seconds)),
+        ]
+        if close is not None:
+            rows.append(("RMS, pixels in [-1, 1]", close.rms_text, ""))
+            rows.append(("PSNR", close.psnr_text, ""))
+        self._fill(rows)
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
+
+    def _fill(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        while len(self._cells) > 3 * len(rows):
+            cell = self._cells.pop()
+            self._grid.removeWidget(cell)
+            cell.deleteLater()
+        right = Qt.AlignmentFlag.AlignRight
+        while len(self._cells) < 3 * len(rows):
+            row, column = divmod(len(self._cells), 3)
+            cell = label("", "muted" if row == 0 or column == 0 else "")
+            cell.setFont(tabular(cell.font()))
+            if column == 0:
+                self._grid.addWidget(cell, row, column)
+            else:
+                self._grid.addWidget(cell, row, column, right)
+            self._cells.append(cell)
+        for cell, text in zip(self._cells, (text for row in rows for text in row), strict=True):
+            cell.setText(text)
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _seconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"

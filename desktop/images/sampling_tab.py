@@ -1,0 +1,417 @@
+"""Decides what the Sampling tab shows of the picture on the stage, and does what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog
+
+from desktop.background import Background
+from desktop.images import files, twins
+from desktop.images.controls import Controls
+from desktop.images.model import ImagesModel, PageJob
+from desktop.images.rounds import STOPPED, Rounds, Trace
+from desktop.images.run_figures import CPU_NOTE, Figures
+from desktop.images.sampling_jobs import SamplingJobs, figures_of
+from desktop.images.sampling_model import SamplingModel
+from desktop.images.sampling_panel import SamplingPanel
+from desktop.images.showing import Showing, Subject
+from desktop.images.specs import evaluations, settings_of
+from desktop.services import Services
+from desktop.widgets.compare_view import CompareMode
+from engine.errors import EngineError
+from engine.job import ArtifactRef
+from engine.project import ResultRecord
+
+WORKSPACE = "images"
+# id, title, shortcut, icon, tip
+ROWS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("sampling", "Show how it was sampled", "", "chart-bar", "The rounds of a parallel run"),
+    (
+        "compare_sequential",
+        "Compare with sequential",
+        "Shift+C",
+        "scales",
+        "Make the same picture step by step, and show the difference",
+    ),
+    ("sample_parallel", "Sample in parallel", "", "rows", "Make the same picture in rounds"),
+    ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
+    ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
+)
+SELECT = "Select a picture to see how it was sampled."
+CHOOSE = "Choose one of the pictures to see how it was sampled."
+
+
+class SamplingTab(QObject):
+    """See the module.
+
+    Signals
+    -------
+    submitted(str)
+        A job was queued that the user wants to watch.
+    reveal
+        The tab is asked for, wherever the inspector is.
+    """
+
+    submitted = Signal(str)
+    reveal = Signal()
+
+    def __init__(
+        self,
+        services: Services,
+        model: ImagesModel,
+        showing: Showing,
+        controls: Controls,
+        background: Background,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._services, self._model, self._showing = services, model, showing
+        self._controls, self._background = controls, background
+        self._define_actions()
+        self.rounds = SamplingModel(services.project, services.bridge, background, self)
+        self.jobs = SamplingJobs(services, model, background, self)
+        actions = services.actions
+        self.panel = SamplingPanel(
+            services.theme,
+            background,
+            actions.action(f"{WORKSPACE}.compare_sequential"),
+            actions.action(f"{WORKSPACE}.sample_parallel"),
+        )
+        self._manifest: Mapping[str, Any] = {}
+        self._record: ResultRecord | None = None
+        self._film: tuple[tuple[int, Any], ...] = ()
+        self._shown_form: str = ""
+        self._connect()
+        self.refresh()
+
+    def _define_actions(self) -> None:
+        actions = self._services.actions
+        handlers: dict[str, Callable[[], object]] = {
+            "sampling": self.reveal.emit,
+            "compare_sequential": self._compare,
+            "sample_parallel": self._sample_parallel,
+            "vary_step": self._go_to_vary,
+            "replay": self._play,
+        }
+        for name, title, key, icon, tip in ROWS:
+            actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE, tip=tip)
+            actions.connect(f"{WORKSPACE}.{name}", handlers[name])
+
+    def _connect(self) -> None:
+        self._showing.subject_changed.connect(self._subject_changed)
+        self._model.jobs_changed.connect(self.refresh)
+        self.rounds.measured.connect(self._measured)
+        self.rounds.trace_ready.connect(lambda _key: self.refresh())
+        self.jobs.changed.connect(self._comparison_changed)
+        self.jobs.compared.connect(self._compared)
+        self.jobs.submitted.connect(self.submitted)
+        self._controls.changed.connect(self._show_keep)
+        panel = self.panel
+        panel.shown.connect(self.refresh)
+        panel.place_chosen.connect(self._showing.choose)
+        panel.keep_changed.connect(self._controls.set_keep_trajectory)
+        panel.save_requested.connect(self._save_map)
+        panel.replay.chosen.connect(self._replay)
+        panel.vary.requested.connect(self._vary)
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Bring actions and panel up to date."""
+        subject = self._showing.subject
+        self._load(subject)
+        self._enable()
+        if not self.panel.isVisible():
+            return
+        place, count = (subject.place, subject.count) if subject else (0, 0)
+        if subject is not None and subject.job is not None and place < 0:
+            place = self.rounds.leading(subject.job)
+        self.panel.show_place(place if place < count else -1, count)
+        if subject is None:
+            self._show_message(SELECT)
+        elif self._record is not None:
+            self._show_result(self._record)
+        elif subject.job is not None:
+            self._show_job(subject)
+        else:
+            self._show_message(CHOOSE if subject.place < 0 else "This picture was not finished.")
+
+    def _load(self, subject: Subject | None) -> None:
+        """The manifest of the finished picture that is meant."""
+        self._record, self._manifest = None, {}
+        if subject is None or subject.result is None:
+            return
+        project = self._services.project
+        try:
+            record = project.result(subject.result)
+            self._manifest = project.manifest(subject.result)
+            self._record = record
+        except EngineError as error:
+            self._tell(error)
+
+    @property
+    def _about(self) -> Mapping[str, Any]:
+        """The manifest's part about the parallel run; empty without one."""
+        found: Mapping[str, Any] = self._manifest.get("parallel") or {}
+        return found
+
+    def _enable(self) -> None:
+        able = {
+            "compare_sequential": bool(self._about) and twins.varied_at(self._manifest) is None,
+            "sample_parallel": twins.can_vary(self._manifest) and not self._about,
+            "vary_step": twins.can_vary(self._manifest),
+            "replay": bool(self._about),
+        }
+        if self._record is not None and self.jobs.busy(self._record):
+            able["compare_sequential"] = False
+        for name, enabled in able.items():
+            self._services.actions.action(f"{WORKSPACE}.{name}").setEnabled(enabled)
+
+    def _show_message(self, text: str) -> None:
+        self.panel.show_rounds(None)
+        self.panel.show_parts(text)
+
+    def _show_result(self, record: ResultRecord) -> None:
+        name = str(twins.sampler_of(self._manifest).get("name", ""))
+        if self._about:
+            self._show_parallel(record)
+            self._show_vary(record)
+        elif twins.can_vary(self._manifest):
+            steps = twins.steps_of(self._manifest)
+            self.panel.show_rounds(None)
+            self.panel.show_parts(
+                f"This picture was sampled step by step: {steps} steps, one after another. Parallel "
+                "sampling finds the same picture in fewer rounds, each a batch of many steps.",
+                parallel=True,
+                vary=True,
+            )
+            self._show_vary(record)
+        else:
+            sampler = f"The sampler {name}" if name else "This sampler"
+            self._show_message(
+                f"{sampler} works step by step, and its steps cannot be solved in rounds. DDIM, DDPM "
+                "and DPM-Solver++ (2M) can."
+            )
+
+    def _show_parallel(self, record: ResultRecord) -> None:
+        about, panel = self._about, self.panel
+        steps, finished = int(about["steps"]), int(about["finished"])
+        stopped = STOPPED.get(str(about.get("stopped")), "Ended")
+        state = f"{stopped} after {about['rounds']} rounds"
+        panel.figures.show_state(state, steps - finished, steps)
+        trace = self.rounds.trace(about)
+        varied = twins.varied_at(self._manifest)
+        message = str(trace) if isinstance(trace, EngineError) else ""
+        if varied is not None:
+            origin = f"Varied from another picture: its last {varied} steps were made anew."
+            message = f"{origin} {message}".strip()
+        self._film = trace.film if isinstance(trace, Trace) else ()
+        panel.replay.set_rounds([number for number, _ in self._film], int(about["rounds"]))
+        panel.show_rounds(self._known_rounds(trace))
+        panel.show_parts(
+            message, figures=True, replay=bool(self._film), compare=varied is None, vary=True
+        )
+        panel.show_compare_note(self.jobs.note(record))
+        self._show_figures(record)
+
+    def _known_rounds(self, trace: Trace | EngineError | None) -> Rounds | None:
+        """Those of the file; while it is read, an empty map keeps the place."""
+        if isinstance(trace, Trace):
+            return trace.rounds
+        if isinstance(trace, EngineError):
+            return None
+        return Rounds(int(self._about["steps"]), float(self._about["tolerance"]))
+
+    def _show_figures(self, record: ResultRecord) -> None:
+        comparison = self.jobs.comparison(record)
+        on_cpu = str(self._manifest.get("device", "")).startswith("cpu")
+        note = CPU_NOTE if on_cpu else ""
+        if comparison is None:
+            expected = self._sequential_figures(self._manifest["spec"]["params"])
+            self.panel.figures.show_table(figures_of(self._manifest), expected, note=note)
+            return
+        note = f"{comparison.verdict()} {note}".strip()
+        self.panel.figures.show_table(
+            comparison.parallel, comparison.sequential, comparison.agreement, note
+        )
+
+    def _sequential_figures(self, params: Mapping[str, Any]) -> Figures:
+        """What is known of a sequential run before it was made."""
+        sequential = {**params, "count": 1, "sampler": {"name": "ddim"}}
+        return Figures(int(params["steps"]), evaluations(sequential))
+
+    def _show_job(self, subject: Subject) -> None:
+        job = self._model.job(str(subject.job))
+        if job is None or not job.parallel:
+            self._show_message(
+                "This job samples step by step. Choose the sampler Parallel (ParaTAA) in the form to "
+                "see a run's rounds here."
+            )
+            return
+        image = subject.image if subject.image >= 0 else self.rounds.leading(job.id)
+        found = self.rounds.rounds(job.id, image)
+        if found is None:
+            self._show_message("The rounds of this picture appear here once it is being made.")
+            return
+        self._show_running(job, found)
+
+    def _show_running(self, job: PageJob, found: Rounds) -> None:
+        panel = self.panel
+        panel.figures.show_state(f"Round {found.count}", found.converged_steps, found.steps)
+        device = str(self._services.bridge.engine.get("device", ""))
+        panel.figures.show_table(
+            Figures(found.count, found.evaluations, found.seconds),
+            self._sequential_figures(job.spec.params),
+            note=CPU_NOTE if device.startswith("cpu") else "",
+        )
+        panel.show_rounds(found)
+        panel.show_parts(figures=True)
+
+    # --- varying ----------------------------------------------------------------------------------
+
+    def _show_vary(self, record: ResultRecord) -> None:
+        kept = twins.trajectory_of(self._manifest)
+        steps = twins.steps_of(self._manifest)
+        rounds = self._about.get("rounds")
+        cost = f"From noise, this picture took {rounds} rounds." if rounds else ""
+        if kept is None:
+            again = f"{rounds} rounds" if rounds else f"at most {steps} rounds"
+            cost += f" Its trajectory was not kept: it is solved again first, {again}."
+        # The form keeps what was typed into it, also when the panel is brought up to date.
+        if self._shown_form != record.artifact.sha256:
+            self._shown_form = record.artifact.sha256
+            settings = settings_of(self._manifest)
+            negative = self._controls.reads_text(str(settings.get("model")))
+            self.panel.vary.show_picture(settings, cost.strip(), negative=negative)
+        self._show_trajectory(kept)
+
+    def _show_trajectory(self, kept: ArtifactRef | None) -> None:
+        text = "Not kept for this picture."
+        if kept is not None:
+            text = f"Kept, {kept.size / 2**20:.1f} MiB: varying starts from it at once."
+        self.panel.show_trajectory(text, keep=self._controls.keep_trajectory)
+
+    def _show_keep(self) -> None:
+        if self._record is not None and self.panel.isVisible():
+            self._show_trajectory(twins.trajectory_of(self._manifest))
+
+    def _go_to_vary(self) -> None:
+        self.reveal.emit()
+        self.panel.focus_vary()
+
+    def _vary(self, step: int, changes: Mapping[str, Any]) -> None:
+        if self._record is None:
+            return
+        try:
+            self.jobs.vary(self._record.id, step, changes, keep=self._controls.keep_trajectory)
+        except EngineError as error:
+            self.panel.vary.refuse(str(error))
+
+    # --- rounds while they come, and again afterwards ---------------------------------------------
+
+    def _subject_changed(self) -> None:
+        self.panel.replay.rewind()
+        subject = self._showing.subject
+        if subject is not None:
+            self._showing.replay(subject.result or 0, None)
+        self.refresh()
+
+    def _measured(self, job: str, image: int) -> None:
+        subject = self._showing.subject
+        if subject is not None and subject.job == job and subject.image in (image, -1):
+            self.refresh()
+
+    def _replay(self, place: int) -> None:
+        if self._record is None:
+            return
+        if 0 <= place < len(self._film):
+            number, image = self._film[place]
+            mark = f"Round {number} of {self._about['rounds']}"
+            self._showing.replay(self._record.id, image, mark)
+        else:
+            self._showing.replay(self._record.id, None)
+
+    def _play(self) -> None:
+        self.reveal.emit()
+        self.panel.replay.toggle()
+
+    # --- comparing --------------------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        if self._record is None:
+            return
+        self.reveal.emit()
+        # The stage stays with this picture while its twin is made.
+        self._showing.show_results([self._record.id])
+        self._guarded(self.jobs.compare)
+
+    def _sample_parallel(self) -> None:
+        self._guarded(self.jobs.sample_parallel)
+
+    def _guarded(self, do: Callable[[int], None]) -> None:
+        if self._record is None:
+            return
+        try:
+            do(self._record.id)
+        except EngineError as error:
+            self._tell(error)
+
+    def _comparison_changed(self, result: int) -> None:
+        if self._record is not None and self._record.id == result:
+            self._enable()
+            self.panel.show_compare_note(self.jobs.note(self._record))
+
+    def _compared(self, result: int) -> None:
+        if self._record is not None and self._record.id == result:
+            self._open_comparison(result)
+            self.refresh()
+            return
+        self._services.notifications.post(
+            "success",
+            "The comparison with the sequential run is there.",
+            actions=[("Show", lambda: self._open_comparison(result))],
+        )
+
+    def _open_comparison(self, result: int) -> None:
+        try:
+            comparison = self.jobs.comparison(self._services.project.result(result))
+        except EngineError as error:
+            self._tell(error)
+            return
+        if comparison is None:
+            return
+        if self._record is None or self._record.id != result:
+            self._showing.show_results([result])
+        self.panel.replay.rewind()
+        self._showing.replay(result, None)
+        names = ("Parallel", "Sequential")
+        self._showing.compare(result, comparison.twin, names, CompareMode.DIFFERENCE)
+
+    # --- saving the map ---------------------------------------------------------------------------
+
+    def _save_map(self, suffix: str) -> None:
+        from desktop.widgets.residual_map import FORMATS
+
+        name, _ = QFileDialog.getSaveFileName(
+            self.panel, "Save the map", f"rounds.{suffix}", FORMATS[suffix]
+        )
+        if name:
+            self.save_map_to(suffix, Path(name))
+
+    def save_map_to(self, suffix: str, target: Path) -> None:
+        """Save the map that is shown as ``png``, ``svg`` or ``csv``."""
+        if self.panel.map is None:
+            return
+        data = self.panel.map.exported(suffix)
+        self._background.run(
+            lambda: files.write_whole(target, data),
+            lambda path: self._services.notifications.post("success", f"Saved {path.name}."),
+            self._tell,
+        )
+
+    def _tell(self, error: EngineError) -> None:
+        self._services.notifications.post("error", error.message, error.detail, error.hint)
