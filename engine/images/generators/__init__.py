@@ -5,7 +5,7 @@ are made in pixels or in an autoencoder's latents.
 """
 
 from engine.images.generators.builtin import LatentGenerator
-from engine.images.generators.dit import DiTCheckpointGenerator
+from engine.images.generators.dit import DiTGenerator
 from engine.images.generators.loading import GENERATORS, cache_key, load_generator
 from engine.images.generators.pictures import (
     evaluation_bytes,
@@ -20,7 +20,7 @@ __all__ = [
     "GENERATORS",
     "Condition",
     "CountingDenoiser",
-    "DiTCheckpointGenerator",
+    "DiTGenerator",
     "Generator",
     "LatentGenerator",
     "cache_key",

@@ -1,71 +1,163 @@
-"""Class-conditional DiT checkpoints as generators."""
+"""Class-conditional DiT checkpoints as generators: official files and diffusers folders."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from engine.errors import invalid_input
-from engine.images.checkpoints import dit_from_official, parameter_bytes
+from engine.errors import EngineError, ErrorCode, invalid_input
+from engine.images.checkpoints import dit_from_diffusers, dit_from_official, parameter_bytes
+from engine.images.dit import DiT
 from engine.images.generators.class_labels import (
     UNUSED_NEGATIVE,
     LabelCondition,
     label_denoiser,
     require_class,
 )
+from engine.images.generators.decoders import Decoder, PixelDecoder, RoughDecoder, VaeDecoder
 from engine.images.generators.protocol import Condition, CountingDenoiser, own_size_only
+from engine.images.generators.scheduler_config import Convention, read_convention
 from engine.images.params import Spacing
-from engine.images.schedule import TimeGrid, make_grid, make_schedule
+from engine.images.schedule import TimeGrid, make_schedule
 from engine.model_memory import dit_evaluation_bytes
+from engine.model_pipelines import read_pipeline, read_vae, vae_channels
+from engine.model_recognition import PIXEL_CHANNELS
 from engine.weight_files import read_safetensors
-from engine.weights import ModelInfo
+from engine.weights import ModelInfo, class_names, find_model
+
+ROUGH_CHANNELS = 4
 
 
-class DiTCheckpointGenerator:
-    """A class-conditional DiT file in the original program's layout, alone.
+class DiTGenerator:
+    """A DiT that knows classes, with what decodes its states.
 
-    Pixel models (3 channels) decode directly. Latent models need their own autoencoder, which
-    such a file does not hold; they are refused.
+    Parameters
+    ----------
+    info, device
+        See :func:`engine.images.generators.load_generator`.
+    model
+        The network, on the CPU.
+    convention
+        Noise levels, prediction, and the steps that the model asks for.
+    decoder
+        From states to pictures.
+    classes
+        Names of the rows of the label table.
     """
 
-    def __init__(self, info: ModelInfo, device: str) -> None:
-        self.info = info
+    def __init__(
+        self,
+        info: ModelInfo,
+        device: str,
+        model: DiT,
+        convention: Convention,
+        decoder: Decoder,
+        classes: Sequence[str],
+    ) -> None:
+        self.info, self.convention, self.decoder = info, convention, decoder
         self.device = torch.device(device)
-        self.model = dit_from_official(read_safetensors(info.path), info.num_heads)
-        self.model.requires_grad_(False).to(self.device)
-        config = self.model.config
-        if config.in_channels != 3:
-            raise invalid_input(
-                f"{info.name} makes latents of {config.in_channels} channels, and the autoencoder "
-                "that turns them into pictures is not in the file.",
-                "This version generates with pixel models (3 channels) and with its own models.",
-            )
-        self.schedule = make_schedule("linear")
-        self.size_bytes = parameter_bytes(self.model)
+        self.model = model.requires_grad_(False).to(self.device)
+        self.schedule = convention.schedule
+        self.class_names = tuple(classes)
+        config = model.config
+        self.size_bytes = parameter_bytes(model) + decoder.size_bytes
         self.bytes_per_evaluation = dit_evaluation_bytes(config.tokens, config.hidden_size)
-        self.bytes_per_decode = 4 * 3 * config.input_size**2
-        self.class_names = tuple(str(index) for index in range(config.num_classes))
+        self.bytes_per_decode = decoder.bytes_for(config.input_size, config.input_size)
 
     def latent_shape(self, width: int | None, height: int | None) -> tuple[int, int, int]:
-        side = self.model.config.input_size
-        return own_size_only(self.info.title, 3, side, side, width, height)
+        config = self.model.config
+        pixels = self.decoder.factor * config.input_size
+        return own_size_only(
+            self.info.title, config.in_channels, config.input_size, pixels, width, height
+        )
 
     def grid(self, steps: int, spacing: Spacing) -> TimeGrid:
-        return make_grid(self.schedule, steps, "spaced" if spacing == "model" else spacing)
+        return self.convention.grid(steps, spacing)
 
     def condition(self, prompt: str, class_name: str | None, negative_prompt: str = "") -> Condition:
-        notes: tuple[str, ...] = ()
+        notes = [*self.convention.notes, *self.decoder.notes]
         if prompt.strip():
-            notes = ("This model knows classes only; the prompt was not used.",)
+            notes.append("This model knows classes only; the prompt was not used.")
         if negative_prompt.strip():
-            notes = (*notes, UNUSED_NEGATIVE)
+            notes.append(UNUSED_NEGATIVE)
         if class_name is None:
-            return LabelCondition(label=self.model.null_label, notes=notes)
+            return LabelCondition(label=self.model.null_label, notes=tuple(notes))
         require_class(class_name, self.class_names)
-        return LabelCondition(label=int(class_name), class_name=class_name, notes=notes)
+        label = self.class_names.index(class_name)
+        return LabelCondition(label=label, class_name=class_name, notes=tuple(notes))
 
     def denoiser(self, condition: Condition, guidance: float) -> CountingDenoiser:
-        return label_denoiser(self.model, self.schedule, "eps", guidance, condition)
+        prediction = self.convention.prediction
+        return label_denoiser(self.model, self.schedule, prediction, guidance, condition)
 
+    @torch.no_grad()
     def decode(self, states: Tensor) -> Tensor:
-        return states.float()
+        return self.decoder(states)
+
+
+def load_official_dit(info: ModelInfo, device: str) -> DiTGenerator:
+    """A file in the original program's layout.
+
+    Pixel models (3 channels) decode directly; latent ones through the VAE that their description
+    names, else roughly.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when it is not a DiT, ``missing_weights`` when its VAE is not installed,
+        ``invalid_input`` when its heads are not known or nothing can decode it.
+    """
+    model = dit_from_official(read_safetensors(info.path), info.num_heads)
+    decoder = _decoder_for(info, model.config.in_channels, torch.device(device))
+    convention = Convention(make_schedule("linear"))
+    return DiTGenerator(info, device, model, convention, decoder, class_names(info))
+
+
+def load_diffusers_dit(info: ModelInfo, device: str) -> DiTGenerator:
+    """A folder of diffusers' ``DiTPipeline``; raises like :func:`load_official_dit`."""
+    pipeline = read_pipeline(info.path)
+    transformer = pipeline.parts["transformer"]
+    assert transformer.weights is not None, "a transformer has weights"
+    tensors: dict[str, Tensor] = {}
+    for file in transformer.weights.files:
+        tensors |= read_safetensors(file)
+    model = dit_from_diffusers(transformer.folder, tensors)
+    convention = read_convention(pipeline.parts["scheduler"].config, info.title)
+    decoder = VaeDecoder(pipeline.parts["vae"], torch.device(device), info.title)
+    return DiTGenerator(info, device, model, convention, decoder, class_names(info))
+
+
+def _decoder_for(info: ModelInfo, channels: int, device: torch.device) -> Decoder:
+    if channels == PIXEL_CHANNELS:
+        return PixelDecoder()
+    if info.vae:
+        vae = _find_vae(info, channels)
+        return VaeDecoder(read_vae(vae.path), device, vae.title)
+    if channels != ROUGH_CHANNELS:
+        raise invalid_input(
+            f"{info.title} makes latents of {channels} channels, and no autoencoder (VAE) for them is "
+            "installed; nothing was started.",
+            "Add the folder of its VAE with `triptych models add`.",
+        )
+    return RoughDecoder()
+
+
+def _find_vae(info: ModelInfo, channels: int) -> ModelInfo:
+    try:
+        vae = find_model(info.vae)
+        fits = vae.kind == "vae" and vae_channels(vae.path) == channels
+    except EngineError as error:
+        raise EngineError(
+            ErrorCode.MISSING_WEIGHTS,
+            f"{info.title} is decoded by the VAE {info.vae}, which cannot be used: {error.message}",
+            "Add that VAE again, or remove the model and add it again with another one.",
+        ) from error
+    if not fits:
+        raise invalid_input(
+            f"{info.vae} is not a VAE with {channels} latent channels, which {info.title} needs; "
+            "nothing was started.",
+            "Choose another one in the models panel.",
+        )
+    return vae
