@@ -26,6 +26,7 @@ from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_i
 if TYPE_CHECKING:
     from engine.headless import Outcome
     from engine.job import JobSpec
+    from engine.model_info import ModelInfo
 
 OK, BAD_INPUT, FAILED, CANCELLED = 0, 2, 3, 130
 MAX_JOB_FILE = 16 << 20
@@ -326,40 +327,111 @@ def _example(options: argparse.Namespace) -> int:
 
 
 def _configure_models(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|add|verify")
-    listing = actions.add_parser("list", help="what is installed, where from, how large")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|add|verify|remove")
+    listing = actions.add_parser("list", help="what is installed, what it needs, and what is broken")
     adding = actions.add_parser("add", help="install a model from a file or folder")
     adding.add_argument("path", type=Path)
     adding.add_argument("--name", help="what to call it (the file's name)")
     adding.add_argument(
         "--num-heads", type=int, metavar="N", help="attention heads, where the file does not tell"
     )
+    adding.add_argument(
+        "--vae",
+        metavar="NAME",
+        help="installed VAE that decodes a latent DiT file, or 'none' (the first that fits)",
+    )
+    adding.add_argument("--licence", metavar="TEXT", help="its licence (what its card says)")
+    adding.add_argument(
+        "--in-place", action="store_true", help="copy nothing; use the files where they are"
+    )
     verifying = actions.add_parser("verify", help="compare files with their checksums")
     verifying.add_argument("name", nargs="?", help="one model (all)")
-    for action in (listing, adding, verifying):
+    removing = actions.add_parser("remove", help="remove a model that was added")
+    removing.add_argument("name")
+    for action in (listing, adding, verifying, removing):
         _add_json(action)
 
 
 def _models(options: argparse.Namespace) -> int:
-    from engine import weights
+    actions = {"add": _models_add, "verify": _models_verify, "remove": _models_remove}
+    return actions.get(options.action, _models_list)(options)
 
-    if options.action == "add":
-        chosen = [weights.add_model(options.path, options.name, num_heads=options.num_heads)]
-    elif options.action == "verify":
-        names = [options.name] if options.name else [item.name for item in weights.list_models()]
-        chosen = [weights.verify_model(name) for name in names]
-    else:
-        chosen = weights.list_models()
+
+def _models_list(options: argparse.Namespace) -> int:
+    from engine.weights import list_broken, list_models
+
+    models, broken = list_models(), list_broken()
     if options.json:
-        _write_json({"models": [item.to_json() for item in chosen]})
+        unusable = [{"name": name, "error": error.to_json()} for name, error in broken]
+        _write_json({"models": [item.to_json() for item in models], "broken": unusable})
         return OK
-    for item in chosen:
-        size = f"{item.size / (1 << 20):.1f} MiB"
-        parts = (item.name, item.title, size, item.licence, f"sha256 {item.sha256}")
-        _write("  ".join(filter(None, parts)))
-    if options.action != "list":
-        _tell("Added and verified." if options.action == "add" else "All as they should be.")
+    for item in models:
+        _write(_describe_model(item))
     return OK
+
+
+def _models_add(options: argparse.Namespace) -> int:
+    from engine.job import Progress
+    from engine.progress import ProgressLine
+    from engine.weights import add_model
+
+    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as line:
+
+        def show(done: float, total: float, stage: str) -> None:
+            if stop():
+                raise EngineError(ErrorCode.CANCELLED, "Stopped; nothing was added.")
+            line.show(Progress("", done, total, stage))
+
+        added = add_model(
+            options.path,
+            options.name,
+            num_heads=options.num_heads,
+            vae=options.vae,
+            licence=options.licence,
+            in_place=options.in_place,
+            on_progress=show,
+        )
+    if options.json:
+        _write_json({"models": [added.to_json()]})
+        return OK
+    _write(_describe_model(added))
+    _tell("Added and verified.")
+    if added.vae:
+        _tell(f"Its latents are decoded by the VAE {added.vae}.")
+    return OK
+
+
+def _models_verify(options: argparse.Namespace) -> int:
+    from engine.weights import list_models, verify_model
+
+    names = [options.name] if options.name else [item.name for item in list_models()]
+    checked = [verify_model(name) for name in names]
+    if options.json:
+        _write_json({"models": [item.to_json() for item in checked]})
+        return OK
+    for item in checked:
+        _write(_describe_model(item))
+    _tell("All as they should be.")
+    return OK
+
+
+def _models_remove(options: argparse.Namespace) -> int:
+    from engine.weights import remove_model
+
+    remove_model(options.name)
+    if options.json:
+        _write_json({"removed": options.name})
+    else:
+        _tell(f"Removed {options.name}.")
+    return OK
+
+
+def _describe_model(item: ModelInfo) -> str:
+    size = f"{item.size / (1 << 20):.1f} MiB"
+    needs = f"needs the extra {', '.join(item.needs)}" if item.needs else ""
+    title = item.title if item.title != item.name else ""
+    parts = (item.name, title, item.architecture, size, item.licence, needs, f"sha256 {item.sha256}")
+    return "  ".join(filter(None, parts))
 
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
@@ -369,8 +441,7 @@ def _configure_list(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     if options.what == "models":
-        options.action = "list"
-        return _models(options)
+        return _models_list(options)
     if options.what == "samplers":
         from engine.command_flags import SAMPLERS
 
@@ -402,7 +473,7 @@ COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
-    "models": Command("list, add and verify models", _configure_models, _models),
+    "models": Command("list, add, verify and remove models", _configure_models, _models),
     "list": Command("list samplers, kinds of jobs, or models", _configure_list, _list),
     "doctor": Command("check whether Triptych can run here", _configure_doctor, _doctor),
 }

@@ -20,9 +20,9 @@ from engine.images.vocabulary import Vocabulary
 log = logging.getLogger("triptych.images")
 
 DESCRIPTION = "generator.json"
-GENERATOR_KINDS = ("triptych-generator", "dit")
-CLASSES_OF_OFFICIAL_DIT = 1000
+OWN_KIND = "triptych-generator"
 FREE_SIZE_KINDS = ("stable-diffusion", "stable-diffusion-xl")
+GENERATOR_KINDS = (OWN_KIND, "dit", "diffusers-dit", *FREE_SIZE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Catalogue:
 
 def read_catalogue() -> Catalogue:
     """Read everything; called on a thread. A model that cannot be read becomes a problem."""
-    from engine.weights import list_models
+    from engine.weights import class_names, list_models
 
     entries: list[ModelEntry] = []
     problems: list[EngineError] = []
@@ -77,7 +77,10 @@ def read_catalogue() -> Catalogue:
         found, problems = [], [error]
     for info in found:
         try:
-            entry = read_model(info.name, info.title, Path(info.path))
+            if info.kind == OWN_KIND:
+                entry = read_model(info.name, info.title, Path(info.path))
+            else:
+                entry = ModelEntry(info.name, info.title, None, class_names(info))
             free = info.kind in FREE_SIZE_KINDS
             entries.append(replace(entry, conditions=info.conditions, free_size=free, needs=info.needs))
         except EngineError as error:
@@ -87,16 +90,13 @@ def read_catalogue() -> Catalogue:
 
 
 def read_model(name: str, title: str, path: Path) -> ModelEntry:
-    """A model's words and classes, from the description beside its weights.
+    """The words and classes of a model of our own, from the description beside its weights.
 
     Raises
     ------
     EngineError
         ``bad_file`` when the description is damaged.
     """
-    if not path.is_dir():
-        classes = tuple(str(index) for index in range(CLASSES_OF_OFFICIAL_DIT))
-        return ModelEntry(name, title, None, classes)
     try:
         about = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         vocabulary = Vocabulary.from_json(about["vocabulary"])

@@ -30,12 +30,24 @@ def test_words_and_classes_are_read_beside_the_weights(tmp_path: Path, vocabular
     assert entry.class_names == ("hearts", "animals", "vehicles")
 
 
-def test_a_single_file_is_a_model_of_classes(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(b"")
-    entry = catalogue.read_model("dit", "DiT", path)
-    assert entry.vocabulary is None
-    assert entry.class_names[999] == "999"
+def test_models_of_others_are_listed_with_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infos = [
+        ModelInfo("file", "File", "dit", tmp_path, "", 0, conditions="class"),
+        ModelInfo(
+            "sd", "SD", "stable-diffusion", tmp_path, "", 0, conditions="text", needs=("diffusers",)
+        ),
+        ModelInfo("vae", "VAE", "vae", tmp_path, "", 0, generates=False),
+    ]
+    monkeypatch.setattr("engine.weights.list_models", lambda: infos)
+    known = {"dit": ("0", "1"), "stable-diffusion": ()}
+    monkeypatch.setattr("engine.weights.class_names", lambda info: known[info.kind])
+    file, sd = catalogue.read_catalogue().models
+    assert (file.name, file.class_names, file.free_size) == ("file", ("0", "1"), False)
+    assert (sd.conditions, sd.class_names, sd.free_size) == ("text", (), True)
+    assert sd.needs == ("diffusers",)
+    assert file.vocabulary is sd.vocabulary is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vocabulary": {}}', "not json"])
