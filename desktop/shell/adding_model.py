@@ -41,9 +41,12 @@ class AddingModel(QFrame):
     ----------
     added
         The :class:`~engine.weights.ModelInfo` of a model that is installed now.
+    shown
+        It appeared or went.
     """
 
     added = Signal(object)
+    shown = Signal()
 
     def __init__(self, theme: Theme, desk: ModelDesk) -> None:
         super().__init__()
@@ -128,6 +131,11 @@ class AddingModel(QFrame):
         layout.addWidget(self.problem)
         layout.addWidget(self.bar)
         layout.addLayout(buttons)
+
+    def setVisible(self, visible: bool) -> None:
+        """Also tell the page, which makes room."""
+        super().setVisible(visible)
+        self.shown.emit()
 
     # --- what is asked ----------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
-    QFormLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -67,6 +67,7 @@ class ModelDetails(QScrollArea):
         self._theme = theme
         self._model: InstalledModel | None = None
         self._rows: dict[str, QLabel] = {}
+        self._titles: dict[QWidget, QLabel] = {}
         self._build()
         self.show_model(None, None)
 
@@ -90,13 +91,12 @@ class ModelDetails(QScrollArea):
         """Where the page puts what helps: installing an extra."""
         column.addLayout(self.below_notice)
         self._facts = QWidget()
-        self._form = QFormLayout(self._facts)
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setHorizontalSpacing(SPACE_M)
-        self._form.setVerticalSpacing(SPACE_S)
-        self._form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        self._form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        # Not a form layout: that gives wrapped labels too little height when rows are hidden.
+        self._grid = QGridLayout(self._facts)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(SPACE_M)
+        self._grid.setVerticalSpacing(SPACE_S)
+        self._grid.setColumnStretch(1, 1)
         for name in ("What it is", "Parameters", "Understands", "Samplers", "Alignment"):
             self._add_text(name)
         self.vae = QuietComboBox()
@@ -123,7 +123,7 @@ class ModelDetails(QScrollArea):
         across.addWidget(self.digest, 1)
         across.addWidget(self.copy)
         self._add_row("SHA-256", row)
-        column.addWidget(self._facts)
+        column.addWidget(self._facts, 0, Qt.AlignmentFlag.AlignTop)
         column.addStretch(1)
         self.setWidget(inner)
 
@@ -141,7 +141,14 @@ class ModelDetails(QScrollArea):
         if not isinstance(widget, QLabel):
             title.setMinimumHeight(widget.sizeHint().height())
             title.setAlignment(Qt.AlignmentFlag.AlignVCenter)
-        self._form.addRow(title, widget)
+        row = self._grid.rowCount()
+        self._grid.addWidget(title, row, 0)
+        self._grid.addWidget(widget, row, 1)
+        self._titles[widget] = title
+
+    def _show_row(self, widget: QWidget, shown: bool) -> None:
+        widget.setVisible(shown)
+        self._titles[widget].setVisible(shown)
 
     # --- showing ----------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class ModelDetails(QScrollArea):
         self._say("Memory", sentence, role)
         if not (same and self.licence.hasFocus()):
             self.licence.setText(info.licence)
-        self._form.setRowVisible(self.licence, model.own)
+        self._show_row(self.licence, model.own)
         self.digest.setText(info.sha256)
         self.digest.setCursorPosition(0)
         self._offer_autoencoders(model, autoencoders)
@@ -211,7 +218,7 @@ class ModelDetails(QScrollArea):
             row.setProperty("role", role)
             row.style().unpolish(row)
             row.style().polish(row)
-        self._form.setRowVisible(row, bool(text))
+        self._show_row(row, bool(text))
 
     def _offer_autoencoders(
         self, model: InstalledModel, autoencoders: Sequence[tuple[str, str]]
@@ -222,7 +229,7 @@ class ModelDetails(QScrollArea):
             and info.kind in WITHOUT_AUTOENCODER
             and (bool(info.vae) or (not info.alignment and not info.needs))
         )
-        self._form.setRowVisible(self.vae, shown)
+        self._show_row(self.vae, shown)
         self.vae.clear()
         if info is None or not shown:
             return

@@ -130,8 +130,9 @@ class ModelsModel(QAbstractTableModel):
             first, _, second = used_by(model).partition(", ")
             return first, second
         if column == LICENCE:
-            licence = info.licence if info else ""
-            return licence or "Licence not known", origin_text(model)
+            if info is None:
+                return origin_text(model), ""
+            return info.licence or "Licence not known", origin_text(model)
         if info is None:
             return ("Not recognised", "") if column == KIND else ("", "")
         if column == KIND:

@@ -139,7 +139,8 @@ class ModelsPage(Page):
         self._empty = EmptyState(theme, self.icon, *ONLY_BUILTIN)
         self._empty.hide()
 
-        panels = QVBoxLayout()
+        self._panels = QWidget()
+        panels = QVBoxLayout(self._panels)
         panels.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         panels.setSpacing(SPACE_S)
         panels.addWidget(self.removed)
@@ -148,7 +149,7 @@ class ModelsPage(Page):
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(panels)
+        column.addWidget(self._panels)
         column.addWidget(self.table, 1)
         column.addWidget(self._empty, 3)
         splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
@@ -202,10 +203,16 @@ class ModelsPage(Page):
         self.adding.taken = lambda: self.model.names
         self.adding.autoencoders = self.autoencoders
         self.adding.added.connect(self._added)
+        for panel in (self.adding, self.removed):
+            panel.shown.connect(self._make_room)
+        self._make_room()
         self.installing.installed.connect(self._installed)
         self.checking.progressed.connect(self._show_checking)
         self._services.bridge.engine_ready.connect(self._on_engine)
         self._services.models.changed.connect(self.refresh)
+
+    def _make_room(self) -> None:
+        self._panels.setVisible(not (self.adding.isHidden() and self.removed.isHidden()))
 
     # --- what is there ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QUndoCommand
 from PySide6.QtWidgets import QFrame, QHBoxLayout
 from shiboken6 import isValid
@@ -25,7 +26,14 @@ class RemovedModels(QFrame):
 
     Removed files are set aside inside the models' folder, so removing and bringing back are a rename
     each. They are deleted when the project closes, or at once when the user needs the room.
+
+    Attributes
+    ----------
+    shown
+        It appeared or went.
     """
+
+    shown = Signal()
 
     def __init__(self, services: Services, desk: ModelDesk, background: Background) -> None:
         super().__init__()
@@ -49,6 +57,11 @@ class RemovedModels(QFrame):
         aside = self._aside
         # When the page goes its project closes, and nobody can undo any more.
         self.destroyed.connect(lambda: _delete_all(desk, aside))
+
+    def setVisible(self, visible: bool) -> None:
+        """Also tell the page, which makes room."""
+        super().setVisible(visible)
+        self.shown.emit()
 
     def remove(self, model: InstalledModel) -> None:
         """Remove a model; the command on the undo stack brings it back."""

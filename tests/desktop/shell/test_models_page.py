@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.services import Services
@@ -569,3 +569,56 @@ def test_states_differ_in_word_and_icon() -> None:
     assert len({word for word, _, _ in STATE_LOOKS.values()}) == len(State)
     assert len({icon for _, icon, _ in STATE_LOOKS.values()}) == len(State)
     assert all(known_icon(icon) for _, icon, _ in STATE_LOOKS.values())
+
+
+@pytest.mark.parametrize("size", [(820, 520), (1204, 730), (2400, 1300)])
+def test_no_text_is_cut_off(
+    qtbot: QtBot, make_page: MakePage, lacking: ListedDesk, dit: Path, size: tuple[int, int]
+) -> None:
+    lacking.models.append(InstalledModel("broken", error=bad_file("It is damaged. " * 9, "Remove it.")))
+    page = make_page(lacking)
+    page.window().resize(*size)
+    page.accept([dit])
+    settle(qtbot, page)
+    page.adding._refuse(bad_file("It is no model that this version knows. " * 4, "Choose another."))
+
+    def cut() -> list[str]:
+        labels = [label for label in page.findChildren(QLabel) if label.isVisible() and label.text()]
+        return [
+            label.text()
+            for label in labels
+            if label.wordWrap()
+            and label.height() < label.heightForWidth(label.width())
+            and label.text() != page._empty.text.text()
+        ]
+
+    for name in ("sd", "broken"):
+        page.table.choose(name)
+        qtbot.waitUntil(lambda: cut() == [])
+
+
+def test_everything_has_a_name_and_is_reached_by_keyboard(
+    qtbot: QtBot, page: ModelsPage, dit: Path
+) -> None:
+    page.accept([dit])
+    settle(qtbot, page)
+    reached: list[QWidget] = []
+    focus = page.adding.name
+    focus.setFocus()
+    for _ in range(40):
+        widget = page.window().focusWidget()
+        assert widget is not None
+        if widget in reached:
+            break
+        reached.append(widget)
+        qtbot.keyClick(widget, Qt.Key.Key_Tab)
+    for wanted in (page.adding.start, page.adding.give_up, page.table, page.details.copy, page.use):
+        assert wanted in reached, wanted
+    unnamed = [
+        widget
+        for widget in reached
+        if not widget.accessibleName()
+        and not getattr(widget, "text", lambda: "")()
+        and not widget.toolTip()
+    ]
+    assert unnamed == []
