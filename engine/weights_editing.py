@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, ErrorCode, invalid_input
-from engine.model_adding import choose_vae, require_unused
+from engine.model_decoders import choose_vae, require_unused
 from engine.model_folders import ABOUT, BUILTIN, models_folder, read_about, write_about
 from engine.model_info import ModelInfo
 from engine.model_inspection import find_model

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import (
-    model_adding,
+    model_copying,
     model_folders,
     model_inspection,
     model_recognition,
@@ -393,7 +393,7 @@ def test_nothing_is_added_to_a_disk_that_refuses(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model_adding, "copy_file", full)
+    monkeypatch.setattr(model_copying, "copy_file", full)
     error = error_of(add_model, checkpoint, "mine", num_heads=4)
     assert error.code is ErrorCode.INVALID_INPUT
     assert "No space left" in error.message
