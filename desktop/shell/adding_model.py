@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -137,6 +138,17 @@ class AddingModel(QFrame):
         super().setVisible(visible)
         self.shown.emit()
 
+    def event(self, event: QEvent) -> bool:
+        """Escape gives up what is asked here, before it cancels a job."""
+        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape:
+            if event.type() == QEvent.Type.ShortcutOverride:
+                event.accept()
+                return True
+            if event.type() == QEvent.Type.KeyPress:
+                self.cancel()
+                return True
+        return super().event(event)
+
     # --- what is asked ----------------------------------------------------------------------------
 
     def open(self, paths: Sequence[Path]) -> None:
@@ -210,7 +222,9 @@ class AddingModel(QFrame):
                 f"{size}; {free} are free). The original is only read."
             )
         else:
-            text = f"The copy takes {size}; {free} are free. The original is only read."
+            # Of a folder, only what its model needs is copied.
+            most = "at most " if survey.path.is_dir() else ""
+            text = f"The copy takes {most}{size}; {free} are free. The original is only read."
         self.room.setText(text)
 
     # --- doing ------------------------------------------------------------------------------------

@@ -304,6 +304,7 @@ class ModelsPage(Page):
 
     def _added(self, info: Any) -> None:
         self._wanted = info.name
+        self.activate()
         self._services.notifications.post(
             "success",
             f"{info.title} is installed.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def write_dit(path: Path, *, width: int = WIDTH, depth: int = 1, channels: int =
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)
     return path
+
+
+def write_vae(folder: Path) -> Path:
+    """What is looked at of an AutoencoderKL with four latent channels, in the layout of diffusers."""
+    folder.mkdir(parents=True)
+    about = {
+        "_class_name": "AutoencoderKL",
+        "latent_channels": 4,
+        "block_out_channels": [8, 8],
+        "sample_size": 16,
+    }
+    (folder / "config.json").write_text(json.dumps(about))
+    weights = {"decoder.conv_in.weight": np.zeros((8, 4, 3, 3), np.float32)}
+    save_file(weights, folder / "diffusion_pytorch_model.safetensors")
+    return folder
 
 
 def damage(path: Path) -> None:

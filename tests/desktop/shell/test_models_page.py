@@ -21,7 +21,7 @@ from desktop.shell.models_page import ModelsPage
 from engine.errors import EngineError, ErrorCode, bad_file
 from engine.model_info import ModelInfo
 from engine.weights import find_model, models_folder
-from tests.desktop.shell.model_files import damage, write_dit
+from tests.desktop.shell.model_files import damage, write_dit, write_vae
 from tests.desktop.support import WAIT_MS
 
 MakePage = Callable[..., ModelsPage]
@@ -559,6 +559,64 @@ def test_an_autoencoder_is_chosen_for_latents(
     page.table.choose("ema")
     assert not box.isVisible()
     assert not page.use.isEnabled(), "it makes no pictures"
+
+
+def test_latents_are_decoded_by_the_autoencoder_of_ones_choice(
+    qtbot: QtBot, page: ModelsPage, tmp_path: Path, services: Services
+) -> None:
+    for name in ("ema", "mse"):
+        page.accept([write_vae(tmp_path / name)])
+        settle(qtbot, page)
+        page.adding.add()
+        settle(qtbot, page)
+        assert page.adding.isHidden(), page.adding.message.text()
+    page.accept([write_dit(tmp_path / "latent.safetensors", channels=4)])
+    settle(qtbot, page)
+    assert page.adding.vae.isVisible(), "with two of them there is a choice"
+    page.adding.heads.set_value(4)
+    page.adding.vae.setCurrentIndex(page.adding.vae.findData("mse"))
+    page.adding.add()
+    settle(qtbot, page)
+    assert find_model("latent").vae == "mse"
+    box = page.details.vae
+    assert box.currentData() == "mse"
+    for name in ("ema", "none"):
+        box.setCurrentIndex(box.findData(name))
+        box.activated.emit(box.currentIndex())
+        settle(qtbot, page)
+        assert find_model("latent").vae == ("" if name == "none" else name)
+        assert box.currentData() == name
+    page._describe("latent", vae="ema")
+    settle(qtbot, page)
+    page.table.choose("ema")
+    page.remove()
+    settle(qtbot, page)
+    assert "decodes the pictures of latent" in services.notifications.notices[0].text
+    assert "ema" in page.model.names
+    assert not services.undo.canUndo()
+
+
+def test_the_real_offer_names_the_command_and_its_purpose() -> None:
+    offer = ModelDesk().offer("diffusers")
+    assert "-m pip install" in offer.command
+    assert "diffusers" in offer.command
+    assert "Stable Diffusion" in offer.purpose
+
+
+def test_escape_gives_up_what_is_asked(
+    qtbot: QtBot, page: ModelsPage, dit: Path, services: Services
+) -> None:
+    cancelled: list[str] = []
+    services.actions.connect("job.cancel", lambda: cancelled.append("job"))
+    page.window().addAction(services.actions.action("job.cancel"))
+    page.accept([dit])
+    settle(qtbot, page)
+    qtbot.keyClick(page.adding.name, Qt.Key.Key_Escape)
+    assert page.adding.isHidden()
+    assert cancelled == [], "one key does one thing"
+    page.table.setFocus()
+    qtbot.keyClick(page.table, Qt.Key.Key_Escape)
+    assert cancelled == ["job"]
 
 
 def test_states_differ_in_word_and_icon() -> None:
