@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QColor, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -19,6 +19,8 @@ from desktop.theme import SPACE_S, Theme, tabular
 
 ICON = 18
 PADDING = 11  # as the header's sections
+# Columns that narrower tables go without; the right side has all of it.
+NEEDED_WIDTHS = ((USED, 720), (LICENCE, 620))
 
 
 class _TwoLines(QStyledItemDelegate):
@@ -98,6 +100,12 @@ class ModelsTable(QTableView):
         for column, width in ((SIZE, 110), (USED, 82), (STATE, 138)):
             header.resizeSection(column, width)
         self.selectionModel().selectionChanged.connect(lambda _new, _old: self.chosen.emit())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave columns out rather than squeeze all."""
+        for column, width in NEEDED_WIDTHS:
+            self.setColumnHidden(column, event.size().width() < width)
+        super().resizeEvent(event)
 
     def chosen_row(self) -> int | None:
         """Row of the chosen model."""

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from desktop.services import Services
 from desktop.shell.model_desk import Meter, ModelDesk, Offer, Wish
 from desktop.shell.model_facts import InstalledModel, Memory, State
-from desktop.shell.models_model import STATE
+from desktop.shell.models_model import COLUMNS, LICENCE, STATE, USED
 from desktop.shell.models_page import ModelsPage
 from engine.errors import EngineError, ErrorCode, bad_file
 from engine.model_info import ModelInfo
@@ -627,6 +627,24 @@ def test_states_differ_in_word_and_icon() -> None:
     assert len({word for word, _, _ in STATE_LOOKS.values()}) == len(State)
     assert len({icon for _, icon, _ in STATE_LOOKS.values()}) == len(State)
     assert all(known_icon(icon) for _, icon, _ in STATE_LOOKS.values())
+
+
+def test_a_narrow_table_goes_without_columns_instead_of_squeezing_all(
+    qtbot: QtBot, page: ModelsPage
+) -> None:
+    table = page.table
+    for width, hidden in ((884, {LICENCE, USED}), (1204, set())):
+        page.window().resize(width, 560)
+        qtbot.waitUntil(
+            lambda hidden=hidden: (
+                {column for column in range(len(COLUMNS)) if table.isColumnHidden(column)} == hidden
+            )
+        )
+        assert all(
+            table.columnWidth(column) >= 80
+            for column in range(len(COLUMNS))
+            if not table.isColumnHidden(column)
+        )
 
 
 @pytest.mark.parametrize("size", [(820, 520), (1204, 730), (2400, 1300)])
