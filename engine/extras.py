@@ -201,6 +201,7 @@ def _lines_while_running(
 ) -> Iterator[str]:
     lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
+    # Reads, and closes the pipe, on a thread of its own: an installer may be silent for minutes.
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     while True:
         if cancelled():
@@ -220,8 +221,9 @@ def _lines_while_running(
 
 
 def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
-    for line in stream:
-        lines.put(line.rstrip())
+    with stream:
+        for line in stream:
+            lines.put(line.rstrip())
     lines.put(None)
 
 
