@@ -90,15 +90,23 @@ class RemovedModels(QFrame):
     def show_back(self, command: RemoveModel, folder: Path) -> None:
         """A model was brought back."""
         self._aside.remove(folder)
+        self.forget(command)
+
+    def forget(self, command: RemoveModel) -> None:
+        """There is nothing to undo any more about a removal."""
         if command is self._last:
             self._last = None
             self.hide()
 
     def _undo_last(self) -> None:
-        # Whatever was done since then is undone too, in order; usually that is nothing.
         undo, last = self._services.undo, self._last
-        while last is not None and last is self._last and undo.canUndo():
+        if last is None:
+            return
+        if undo.canUndo() and undo.command(undo.index() - 1) is last:
             undo.undo()
+        else:
+            # Something else was done since; that is not what this button is about.
+            last.bring_back()
 
     def _delete_now(self) -> None:
         last = self._last
@@ -140,15 +148,21 @@ class RemoveModel(QUndoCommand):
         self._services.models.changed.emit()
 
     def undo(self) -> None:
-        """Bring it back."""
-        if self.folder is None or self.gone:
-            self.setObsolete(True)
+        """Bring it back, unless that was done already or its files were deleted."""
+        if self.gone:
             self._services.notifications.post(
                 "warning",
                 f"{self.model.title} cannot be brought back, because its files were deleted.",
                 hint="Add it again from where it came.",
             )
+        if self.gone or self.folder is None:
+            self.setObsolete(True)
             return
+        self.bring_back()
+
+    def bring_back(self) -> None:
+        """Put its files back into their place."""
+        assert self.folder is not None, "it was removed"
         try:
             self._desk.put_back(self.folder)
         except EngineError as error:
@@ -161,6 +175,8 @@ class RemoveModel(QUndoCommand):
 
     def _give_up(self, error: EngineError) -> None:
         self.setObsolete(True)
+        if isValid(self._panel):
+            self._panel.forget(self)
         self._services.notifications.post("error", error.message, error.detail, error.hint)
 
 

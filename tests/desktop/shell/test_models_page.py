@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QUndoCommand
 from PySide6.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -351,6 +351,46 @@ def test_files_of_removed_models_are_deleted_when_wanted_or_when_the_project_clo
         page.deleteLater()
     qtbot.waitUntil(lambda: list(own_models.iterdir()) == [], timeout=WAIT_MS)
     assert dit.is_file(), "the original is never touched"
+
+
+def test_undoing_a_removal_undoes_nothing_else(
+    qtbot: QtBot, page: ModelsPage, dit: Path, services: Services
+) -> None:
+    undone: list[str] = []
+
+    class Star(QUndoCommand):
+        def undo(self) -> None:
+            undone.append("star")
+
+    install(qtbot, page, dit)
+    page.remove()
+    star = Star("star")
+    services.undo.push(star)
+    page.removed.undo.click()
+    settle(qtbot, page)
+    assert "faces" in page.model.names
+    assert undone == []
+    services.undo.undo()
+    services.undo.undo()
+    assert undone == ["star"]
+    assert not services.undo.canUndo()
+    assert "faces" in page.model.names
+    assert services.notifications.notices[0].level == "success", "nothing to complain about"
+
+
+def test_a_model_whose_name_was_taken_is_not_brought_back(
+    qtbot: QtBot, page: ModelsPage, dit: Path, services: Services
+) -> None:
+    install(qtbot, page, dit)
+    page.remove()
+    settle(qtbot, page)
+    services.undo.push(QUndoCommand("something else"))
+    install(qtbot, page, dit)
+    page.removed.undo.click()
+    assert "another one has its name" in services.notifications.notices[0].text
+    assert page.removed.isHidden()
+    assert services.undo.canUndo()
+    assert "faces" in page.model.names
 
 
 def test_removing_a_model_in_place_leaves_its_files(
