@@ -76,7 +76,8 @@ class InstallingExtra(QFrame):
             self.show()
             return
         self._name = name
-        self._looking.run(lambda: self._desk.offer(name), self._describe, self._cannot_describe)
+        desk = self._desk
+        self._looking.run(lambda: desk.offer(name), self._describe, self._cannot_describe)
 
     def withdraw(self) -> None:
         """Nothing is missing; an installation that runs stays in view."""

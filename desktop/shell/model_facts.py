@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.errors import EngineError
@@ -152,6 +153,23 @@ def memory_sentence(needed: int, memory: Memory | None) -> tuple[str, str]:
             "warn",
         )
     return f"{need}; {memory.place} has {size_text(memory.free)} free.", ""
+
+
+def device_memory(engine: Mapping[str, Any], wanted: str) -> Memory | None:
+    """Memory of the graphics card that new jobs run on; ``None`` when they run on the processor.
+
+    Parameters
+    ----------
+    engine
+        What the engine said of itself.
+    wanted
+        The setting: ``auto``, or a device.
+    """
+    device = engine.get("device") if wanted == "auto" else wanted
+    for item in engine.get("devices", ()):
+        if item["device"] == device and device != "cpu":
+            return Memory(str(item["name"]), int(item["memory_bytes"]))
+    return None
 
 
 def origin_text(model: InstalledModel) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,17 @@ from desktop.shell.model_facts import (
     MODEL_SUFFIXES,
     InstalledModel,
     Memory,
+    device_memory,
     looks_like_model,
     size_text,
 )
 from desktop.shell.models_model import ModelsModel
 from desktop.shell.models_table import ModelsTable
 from desktop.shell.removing_model import RemovedModels
-from desktop.shell.slow_work import SlowWork
+from desktop.shell.verifying_model import VerifyingModel, keep_check
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S
 from desktop.widgets.parts import EmptyState, button, icon_button, label, line
-from engine.errors import EngineError, ErrorCode
+from engine.errors import EngineError
 
 WORKSPACE = "models"
 ONLY_BUILTIN = (
@@ -83,8 +83,8 @@ class ModelsPage(Page):
         self._wanted = ""
         self._started = False
         self.background = Background(self)
-        self.checking = SlowWork(self)
         self.model = ModelsModel(services.theme, self)
+        self.verifying = VerifyingModel(self._desk, self.model, self)
         self._build()
         self._define_actions()
         self._connect()
@@ -207,7 +207,9 @@ class ModelsPage(Page):
             panel.shown.connect(self._make_room)
         self._make_room()
         self.installing.installed.connect(self._installed)
-        self.checking.progressed.connect(self._show_checking)
+        self.verifying.said.connect(self._summary.setText)
+        self.verifying.found.connect(self._tell)
+        self.verifying.changed.connect(self._selection_changed)
         self._services.bridge.engine_ready.connect(self._on_engine)
         self._services.models.changed.connect(self.refresh)
 
@@ -218,9 +220,10 @@ class ModelsPage(Page):
 
     def refresh(self) -> None:
         """Read the models again."""
+        desk = self._desk
 
         def read() -> tuple[list[InstalledModel], Memory]:
-            return self._desk.read(), self._desk.memory()
+            return desk.read(), desk.memory()
 
         self.background.run(read, self._show, self._tell)
 
@@ -229,8 +232,7 @@ class ModelsPage(Page):
         before = self.chosen()
         known = {name: self.model.model(name) for name in self.model.names}
         # What a check of the files said stays true while the files are the same.
-        models = [_keep_check(model, known.get(model.name)) for model in models]
-        self._machine = machine
+        models = [keep_check(model, known.get(model.name)) for model in models]
         self._memory = self._device_memory(self._services.bridge.engine) or machine
         self.model.set_models(models)
         self.model.set_memory(self._memory)
@@ -265,7 +267,7 @@ class ModelsPage(Page):
             self.installing.withdraw()
         action = self._services.actions.action
         action("models.verify").setEnabled(
-            model is not None and model.info is not None and not self.checking.busy
+            model is not None and model.info is not None and not self.verifying.busy
         )
         action("models.reveal").setEnabled(model is not None)
         action("models.remove").setEnabled(model is not None and model.own)
@@ -280,13 +282,7 @@ class ModelsPage(Page):
             self._selection_changed()
 
     def _device_memory(self, info: dict[str, Any]) -> Memory | None:
-        """Memory of the graphics card that new jobs run on; ``None`` when they run on the processor."""
-        wanted = self._services.settings.get("device")
-        device = info.get("device") if wanted == "auto" else wanted
-        for item in info.get("devices", ()):
-            if item["device"] == device and device != "cpu":
-                return Memory(str(item["name"]), int(item["memory_bytes"]))
-        return None
+        return device_memory(info, self._services.settings.get("device"))
 
     # --- doing ------------------------------------------------------------------------------------
 
@@ -331,10 +327,10 @@ class ModelsPage(Page):
 
     def reveal(self) -> None:
         """Show the chosen model's folder in the system's file manager."""
-        model = self.chosen()
+        desk, model = self._desk, self.chosen()
         if model is not None:
             self.background.run(
-                lambda: self._desk.folder(model),
+                lambda: desk.folder(model),
                 lambda folder: QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))),
                 self._tell,
             )
@@ -342,37 +338,13 @@ class ModelsPage(Page):
     def verify(self) -> None:
         """Compare the chosen model's files with their checksums."""
         model = self.chosen()
-        if model is None or model.info is None or self.checking.busy:
-            return
-        self.model.set_checking(frozenset({model.name}))
-
-        self.checking.start(
-            lambda meter: self._desk.verify(model.name, meter),
-            lambda _info: self._verified(replace(model, error=None, verified=True)),
-            lambda error: self._cannot_verify(model, error),
-        )
-        self._selection_changed()
-
-    def _verified(self, model: InstalledModel) -> None:
-        self.model.set_checking(frozenset())
-        self.model.replace(model)
-        self._summary.setText(f"{model.title}: all files are as they were installed.")
-        self._selection_changed()
-
-    def _cannot_verify(self, model: InstalledModel, error: EngineError) -> None:
-        self.model.set_checking(frozenset())
-        if error.code is not ErrorCode.CANCELLED:
-            self.model.replace(replace(model, error=error, verified=False))
-            self._tell(error)
-        self._selection_changed()
-
-    def _show_checking(self, done: float, total: float, stage: str) -> None:
-        share = f"{done / total:.0%}".replace("%", " %") if total > 0 else ""
-        self._summary.setText(" · ".join(filter(None, (stage.capitalize(), share))))
+        if model is not None and model.info is not None:
+            self.verifying.verify(model)
 
     def _describe(self, name: str, *, licence: str | None = None, vae: str | None = None) -> None:
+        desk = self._desk
         self.background.run(
-            lambda: self._desk.describe(name, licence=licence, vae=vae),
+            lambda: desk.describe(name, licence=licence, vae=vae),
             lambda _info: self._changed(),
             self._cannot_describe,
         )
@@ -392,11 +364,3 @@ class ModelsPage(Page):
 
     def _tell(self, error: EngineError) -> None:
         self._services.notifications.post("error", error.message, error.detail, error.hint)
-
-
-def _keep_check(model: InstalledModel, known: InstalledModel | None) -> InstalledModel:
-    if known is None or model.info is None or known.info is None or model.error is not None:
-        return model
-    if (model.info.sha256, model.info.path) != (known.info.sha256, known.info.path):
-        return model
-    return replace(model, error=known.error, verified=known.verified)

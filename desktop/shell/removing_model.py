@@ -116,7 +116,8 @@ class RemovedModels(QFrame):
         last.gone = True
         self._aside.remove(folder)
         self.hide()
-        self._background.run(lambda: self._desk.delete(folder), lambda _none: None, self._tell)
+        desk = self._desk
+        self._background.run(lambda: desk.delete(folder), lambda _none: None, self._tell)
 
     def _tell(self, error: EngineError) -> None:
         self._services.notifications.post("error", error.message, error.detail, error.hint)
