@@ -2,7 +2,7 @@
 
 A decoder's memory grows with the picture's area, and beyond some size it does not fit. In tiles it
 always does. The price: a decoder normalises over what it sees, so tiles may differ slightly in
-tone; each fades linearly into its neighbours over their overlap.
+tone; each fades linearly into its neighbours within their overlap.
 """
 
 from __future__ import annotations
@@ -67,11 +67,16 @@ def _starts(length: int, tile: int) -> list[int]:
 
 
 def _fade(start: int, size: int, length: int, overlap: int, device: torch.device) -> Tensor:
-    """Weights ``(size,)`` of one tile along one axis: 1, falling towards neighbours; in pixels."""
+    """Weights ``(size,)`` of one tile along one axis: 1, falling towards neighbours; in pixels.
+
+    They fall over the middle half of the overlap: close to its edge a tile shows what its decoder
+    makes of the missing surroundings.
+    """
     at = torch.arange(size, device=device, dtype=torch.float32) + 0.5
+    margin, reach = overlap / 4, overlap / 2
     weights = torch.ones_like(at)
     if start > 0:
-        weights = weights.minimum(at / overlap)
+        weights = weights.minimum((at - margin) / reach)
     if start + size < length:
-        weights = weights.minimum((size - at) / overlap)
-    return weights
+        weights = weights.minimum((size - at - margin) / reach)
+    return weights.clamp(min=0)

@@ -74,7 +74,8 @@ def test_seams_fade(decoder: VaeDecoder) -> None:
     picture = decode_in_tiles(one_tone, noise(1, 1, 4, 16, 24), 16, 8)
     assert picture.min() == 0
     assert picture.max() == 1
-    assert picture.diff(dim=-1).abs().max() <= 1 / 64 + 1e-6
+    # 64 pixels overlap, and the middle half of them fades.
+    assert picture.diff(dim=-1).abs().max() <= 1 / 32 + 1e-6
     assert picture.diff(dim=-2).abs().max() == 0
 
 
@@ -82,14 +83,13 @@ def test_a_vae_in_tiles_is_close_to_the_whole(decoder: VaeDecoder) -> None:
     """Tiles see other statistics to normalise with; the difference must stay small and smooth."""
     latents = noise(2, 1, 4, 48, 48)
     whole = decoder._plain(latents)
-    tiled = decode_in_tiles(decoder._plain, latents, 32, 8)
-    difference = tiled - whole
-    spread = whole.std()
-    assert difference.std() <= 0.1 * spread
-    # No line stands out: along the middle of the overlap, where a hard seam would be, the picture
-    # changes from column to column as the whole one does.
-    steps, expected = (picture.diff(dim=-1).abs().mean(dim=(0, 1, 2)) for picture in (tiled, whole))
-    assert (steps / expected).max() <= 1.3
+    difference = decode_in_tiles(decoder._plain, latents, 32, 8) - whole
+    spread = float(whole.std())
+    assert float(difference.abs().max()) <= 0.06 * spread
+    # A seam is a jump of the difference from one column or row to the next. Fading over the whole
+    # overlap, out to the tiles' edges, gives 0.04.
+    for axis in (-1, -2):
+        assert float(difference.diff(dim=axis).abs().max()) <= 0.025 * spread
 
 
 def test_without_memory_for_the_whole_it_is_decoded_in_tiles(
