@@ -258,7 +258,7 @@ class ImagesPage(Page):
         """Run the built-in example."""
         example = dict(EXAMPLE)
         entry = self.controls.model
-        if entry is not None and entry.vocabulary is None:
+        if entry is not None and entry.vocabulary is None and entry.conditions != "text":
             example.pop("prompt")
         self.controls.show_settings(example, lock_seed=True)
         self.run_main_action()

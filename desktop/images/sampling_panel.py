@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QScrollArea,
@@ -17,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.background import Background
+from desktop.images import files
 from desktop.images.parameters_panel import ActionButton
 from desktop.images.replay_bar import ReplayBar
 from desktop.images.rounds import Rounds
@@ -53,14 +56,15 @@ class SamplingPanel(QWidget):
         Another of the pictures on the stage is meant.
     keep_changed(bool)
         Whether further runs keep their trajectories.
-    save_requested(str)
-        The map is wanted as ``png``, ``svg`` or ``csv``.
+    saved(str), problem(EngineError)
+        The map was saved under this name, or why it was not.
     """
 
     shown = Signal()
     place_chosen = Signal(int)
     keep_changed = Signal(bool)
-    save_requested = Signal(str)
+    saved = Signal(str)
+    problem = Signal(object)
 
     def __init__(
         self, theme: Theme, background: Background, compare: QAction, sample_parallel: QAction
@@ -232,12 +236,31 @@ class SamplingPanel(QWidget):
         self.map = ResidualMap(self._theme)
         self.map.setFixedHeight(MAP_HEIGHT)
         self.map.pointed.connect(lambda text: self.read_out.setText(text or READ_OUT))
-        self.map.export_requested.connect(self.save_requested)
+        self.map.export_requested.connect(self._save_map)
         self._map_place.addWidget(self.map)
         self.show_rounds(self._rounds)
 
     def _no_map(self, error: EngineError) -> None:
         self._map_wait.setText(f"The map cannot be drawn. {error.hint}")
+
+    def _save_map(self, suffix: str) -> None:
+        from desktop.widgets.residual_map import FORMATS
+
+        title, name = "Save the map", f"rounds.{suffix}"
+        chosen, _ = QFileDialog.getSaveFileName(self, title, name, FORMATS[suffix])
+        if chosen:
+            self.save_map_to(suffix, Path(chosen))
+
+    def save_map_to(self, suffix: str, target: Path) -> None:
+        """Save the map that is shown as ``png``, ``svg`` or ``csv``."""
+        if self.map is None:
+            return
+        data = self.map.exported(suffix)
+        self._background.run(
+            lambda: files.write_whole(target, data),
+            lambda path: self.saved.emit(path.name),
+            self.problem.emit,
+        )
 
 
 def _section(title: str, *widgets: QWidget) -> QWidget:

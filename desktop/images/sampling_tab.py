@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QFileDialog
 
 from desktop.background import Background
-from desktop.images import files, twins
+from desktop.images import sampling_actions, twins
 from desktop.images.controls import Controls
 from desktop.images.model import ImagesModel, PageJob
 from desktop.images.rounds import STOPPED, Rounds, Trace
@@ -18,29 +16,15 @@ from desktop.images.run_figures import CPU_NOTE, Figures
 from desktop.images.sampling_jobs import SamplingJobs, figures_of
 from desktop.images.sampling_model import SamplingModel
 from desktop.images.sampling_panel import SamplingPanel
-from desktop.images.showing import Showing, Subject
+from desktop.images.showing import Showing
 from desktop.images.specs import evaluations, settings_of
+from desktop.images.subject import Subject
 from desktop.services import Services
 from desktop.widgets.compare_view import CompareMode
 from engine.errors import EngineError
 from engine.job import ArtifactRef
 from engine.project import ResultRecord
 
-WORKSPACE = "images"
-# id, title, shortcut, icon, tip
-ROWS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("sampling", "Show how it was sampled", "", "chart-bar", "The rounds of a parallel run"),
-    (
-        "compare_sequential",
-        "Compare with sequential",
-        "Shift+C",
-        "scales",
-        "Make the same picture step by step, and show the difference",
-    ),
-    ("sample_parallel", "Sample in parallel", "", "rows", "Make the same picture in rounds"),
-    ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
-    ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
-)
 SELECT = "Select a picture to see how it was sampled."
 CHOOSE = "Choose one of the pictures to see how it was sampled."
 
@@ -71,35 +55,25 @@ class SamplingTab(QObject):
         super().__init__(parent)
         self._services, self._model, self._showing = services, model, showing
         self._controls, self._background = controls, background
-        self._define_actions()
         self.rounds = SamplingModel(services.project, services.bridge, background, self)
         self.jobs = SamplingJobs(services, model, background, self)
-        actions = services.actions
-        self.panel = SamplingPanel(
-            services.theme,
-            background,
-            actions.action(f"{WORKSPACE}.compare_sequential"),
-            actions.action(f"{WORKSPACE}.sample_parallel"),
-        )
+        handlers: dict[str, Callable[[], object]] = {
+            "sampling": self.reveal.emit,
+            "compare_sequential": self._compare,
+            "sample_parallel": lambda: self._guarded(self.jobs.sample_parallel),
+            "vary_step": self._go_to_vary,
+            "replay": self._play,
+        }
+        sampling_actions.define(services.actions, handlers)
+        buttons = ("compare_sequential", "sample_parallel")
+        compare, parallel = (sampling_actions.action(services.actions, name) for name in buttons)
+        self.panel = SamplingPanel(services.theme, background, compare, parallel)
         self._manifest: Mapping[str, Any] = {}
         self._record: ResultRecord | None = None
         self._film: tuple[tuple[int, Any], ...] = ()
         self._shown_form: str = ""
         self._connect()
         self.refresh()
-
-    def _define_actions(self) -> None:
-        actions = self._services.actions
-        handlers: dict[str, Callable[[], object]] = {
-            "sampling": self.reveal.emit,
-            "compare_sequential": self._compare,
-            "sample_parallel": self._sample_parallel,
-            "vary_step": self._go_to_vary,
-            "replay": self._play,
-        }
-        for name, title, key, icon, tip in ROWS:
-            actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE, tip=tip)
-            actions.connect(f"{WORKSPACE}.{name}", handlers[name])
 
     def _connect(self) -> None:
         self._showing.subject_changed.connect(self._subject_changed)
@@ -114,7 +88,8 @@ class SamplingTab(QObject):
         panel.shown.connect(self.refresh)
         panel.place_chosen.connect(self._showing.choose)
         panel.keep_changed.connect(self._controls.set_keep_trajectory)
-        panel.save_requested.connect(self._save_map)
+        panel.saved.connect(self._saved)
+        panel.problem.connect(self._tell)
         panel.replay.chosen.connect(self._replay)
         panel.vary.requested.connect(self._vary)
 
@@ -124,7 +99,7 @@ class SamplingTab(QObject):
         """Bring actions and panel up to date."""
         subject = self._showing.subject
         self._load(subject)
-        self._enable()
+        self._enable_actions()
         if not self.panel.isVisible():
             return
         place, count = (subject.place, subject.count) if subject else (0, 0)
@@ -159,17 +134,9 @@ class SamplingTab(QObject):
         found: Mapping[str, Any] = self._manifest.get("parallel") or {}
         return found
 
-    def _enable(self) -> None:
-        able = {
-            "compare_sequential": bool(self._about) and twins.varied_at(self._manifest) is None,
-            "sample_parallel": twins.can_vary(self._manifest) and not self._about,
-            "vary_step": twins.can_vary(self._manifest),
-            "replay": bool(self._about),
-        }
-        if self._record is not None and self.jobs.busy(self._record):
-            able["compare_sequential"] = False
-        for name, enabled in able.items():
-            self._services.actions.action(f"{WORKSPACE}.{name}").setEnabled(enabled)
+    def _enable_actions(self) -> None:
+        busy = self._record is not None and self.jobs.busy(self._record)
+        sampling_actions.enable(self._services.actions, self._manifest, comparing=busy)
 
     def _show_message(self, text: str) -> None:
         self.panel.show_rounds(None)
@@ -349,9 +316,6 @@ class SamplingTab(QObject):
         self._showing.show_results([self._record.id])
         self._guarded(self.jobs.compare)
 
-    def _sample_parallel(self) -> None:
-        self._guarded(self.jobs.sample_parallel)
-
     def _guarded(self, do: Callable[[int], None]) -> None:
         if self._record is None:
             return
@@ -362,7 +326,7 @@ class SamplingTab(QObject):
 
     def _comparison_changed(self, result: int) -> None:
         if self._record is not None and self._record.id == result:
-            self._enable()
+            self._enable_actions()
             self.panel.show_compare_note(self.jobs.note(self._record))
 
     def _compared(self, result: int) -> None:
@@ -391,27 +355,8 @@ class SamplingTab(QObject):
         names = ("Parallel", "Sequential")
         self._showing.compare(result, comparison.twin, names, CompareMode.DIFFERENCE)
 
-    # --- saving the map ---------------------------------------------------------------------------
-
-    def _save_map(self, suffix: str) -> None:
-        from desktop.widgets.residual_map import FORMATS
-
-        name, _ = QFileDialog.getSaveFileName(
-            self.panel, "Save the map", f"rounds.{suffix}", FORMATS[suffix]
-        )
-        if name:
-            self.save_map_to(suffix, Path(name))
-
-    def save_map_to(self, suffix: str, target: Path) -> None:
-        """Save the map that is shown as ``png``, ``svg`` or ``csv``."""
-        if self.panel.map is None:
-            return
-        data = self.panel.map.exported(suffix)
-        self._background.run(
-            lambda: files.write_whole(target, data),
-            lambda path: self._services.notifications.post("success", f"Saved {path.name}."),
-            self._tell,
-        )
+    def _saved(self, name: str) -> None:
+        self._services.notifications.post("success", f"Saved {name}.")
 
     def _tell(self, error: EngineError) -> None:
         self._services.notifications.post("error", error.message, error.detail, error.hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from PySide6.QtGui import QImage
 
 from desktop.images.model import ImagesModel, PageJob
 from desktop.images.stage import Stage
+from desktop.images.subject import Subject, find_subject
 from desktop.widgets.compare_view import CompareMode
 from desktop.widgets.gallery import Gallery
 from desktop.widgets.image_canvas import Tile, TileState, image_from_array
@@ -22,29 +22,6 @@ from engine.job import JobState
 
 SHOWN_AT_ONCE = 36
 CLOCK_INTERVAL_MS = 500
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The picture on the stage that the inspector is about.
-
-    Attributes
-    ----------
-    count
-        Pictures on the stage.
-    place
-        Which of them is meant; -1 when none of several was chosen.
-    result
-        Its id when it is finished.
-    job, image
-        Else the job that makes it, and which of the job's pictures it is.
-    """
-
-    count: int
-    place: int
-    result: int | None = None
-    job: str | None = None
-    image: int = 0
 
 
 class Showing(QObject):
@@ -72,6 +49,7 @@ class Showing(QObject):
         self._pictures = PictureCache(None, 256 << 20, self)
         self._job: str | None = None
         self._ids: list[int] = []
+        self._selection: list[int] = []
         self._following = True
         self._selecting = False
         self._comparing: tuple[int, int] | None = None
@@ -82,7 +60,7 @@ class Showing(QObject):
         self._pictures.ready.connect(self._picture_ready)
         model.job_updated.connect(self._job_updated)
         model.result_added.connect(gallery.model.sync_soon)
-        gallery.selection_changed.connect(self._selected)
+        gallery.selection_changed.connect(self._selection_changed)
         # A click on what is selected already leads back to it from a running job.
         gallery.view.clicked.connect(lambda: self._selected(gallery.selected()))
         gallery.activated.connect(lambda result: self.show_results([result]))
@@ -174,18 +152,11 @@ class Showing(QObject):
             self.subject_changed.emit()
 
     def _find_subject(self) -> Subject | None:
-        tiles = () if self._stage.empty else self._stage.canvas.tiles
-        if not tiles:
+        if self._stage.empty:
             return None
-        place = 0 if len(tiles) == 1 else self._stage.canvas.current
-        tile = tiles[place] if place >= 0 else None
-        if tile is not None and tile.key is not None:
-            return Subject(len(tiles), place, result=tile.key)
         job = self._model.job(self._job) if self._job else None
-        if job is None or (tile is None and not job.active):
-            return Subject(len(tiles), place)
-        first = self._window(job).start
-        return Subject(len(tiles), place, job=job.id, image=first + place if tile is not None else -1)
+        first = self._window(job).start if job is not None else 0
+        return find_subject(self._stage.canvas, job, first)
 
     def _show_job(self, job: str) -> None:
         self._job, self._ids, self._comparing = job, [], None
@@ -215,6 +186,13 @@ class Showing(QObject):
                 self._select_quietly(list(reversed(known.results)))
         else:
             self._show_live_button()
+
+    def _selection_changed(self, ids: list[int]) -> None:
+        # New results move the rows of selected ones, which Qt tells as a change: it must not end a
+        # comparison.
+        if ids != self._selection:
+            self._selection = ids
+            self._selected(ids)
 
     def _selected(self, ids: list[int]) -> None:
         if self._selecting or not ids:

@@ -474,6 +474,18 @@ def test_two_results_are_compared_in_three_ways(filled: ImagesPage, qtbot: QtBot
     assert len(filled.stage.canvas.tiles) == 2
 
 
+def test_a_comparison_stays_when_new_results_come(
+    filled: ImagesPage, project: Project, add_result: AddResult, qtbot: QtBot
+) -> None:
+    filled.gallery.select(filled.gallery.model.ids[1:3])
+    filled.results.compare()
+    qtbot.waitUntil(lambda: filled.stage.comparing, timeout=WAIT_MS)
+    add_result(project.add_job(spec()))
+    filled.gallery.model.sync()
+    assert len(filled.gallery.model.ids) == 5
+    assert filled.stage.comparing
+
+
 def test_comparing_with_a_lost_file_is_said(
     filled: ImagesPage, project: Project, quiet_services: Services, qtbot: QtBot
 ) -> None:

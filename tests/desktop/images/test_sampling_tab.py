@@ -658,11 +658,11 @@ def test_the_map_is_saved(
 ) -> None:
     show(page, finished(project), qtbot)
     target = tmp_path / f"rounds.{suffix}"
-    page.sampling.save_map_to(suffix, target)
+    page.sampling.panel.save_map_to(suffix, target)
     settle(page, qtbot)
     assert target.stat().st_size > 100
     assert told(quiet_services) == [f"Saved rounds.{suffix}."]
-    page.sampling.save_map_to(suffix, tmp_path / "nowhere" / "x")
+    page.sampling.panel.save_map_to(suffix, tmp_path / "nowhere" / "x")
     settle(page, qtbot)
     assert "The copy was not saved" in told(quiet_services)[0]
 

@@ -1,0 +1,53 @@
+"""The rows of the Sampling tab in the table of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from PySide6.QtGui import QAction
+
+from desktop.actions import Actions
+from desktop.images import twins
+
+WORKSPACE = "images"
+# id, title, shortcut, icon, tip
+ROWS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("sampling", "Show how it was sampled", "", "chart-bar", "The rounds of a parallel run"),
+    (
+        "compare_sequential",
+        "Compare with sequential",
+        "Shift+C",
+        "scales",
+        "Make the same picture step by step, and show the difference",
+    ),
+    ("sample_parallel", "Sample in parallel", "", "rows", "Make the same picture in rounds"),
+    ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
+    ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
+)
+
+
+def define(actions: Actions, handlers: Mapping[str, Callable[[], object]]) -> None:
+    """Add the rows; each does what its handler does."""
+    for name, title, key, icon, tip in ROWS:
+        actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE, tip=tip)
+        actions.connect(f"{WORKSPACE}.{name}", handlers[name])
+
+
+def action(actions: Actions, name: str) -> QAction:
+    """The action of a row."""
+    return actions.action(f"{WORKSPACE}.{name}")
+
+
+def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool) -> None:
+    """Enable what can be done with the picture of this manifest; empty for no picture."""
+    parallel = bool(manifest.get("parallel"))
+    can_vary = twins.can_vary(manifest)
+    able = {
+        "compare_sequential": parallel and twins.varied_at(manifest) is None and not comparing,
+        "sample_parallel": can_vary and not parallel,
+        "vary_step": can_vary,
+        "replay": parallel,
+    }
+    for name, enabled in able.items():
+        action(actions, name).setEnabled(enabled)
