@@ -275,8 +275,8 @@ def _tell_outcome(outcome: Outcome, as_json: bool, details: dict[str, Any]) -> i
     if not as_json:
         for path in files:
             _write(path)
-        for warning in outcome.warnings:
-            _tell(f"note: {warning}")
+        for note in (*outcome.warnings, *outcome.metrics.get("notes", ())):
+            _tell(f"note: {note}")
     if outcome.error is not None:
         return _tell_error(outcome.error, as_json, files=files, warnings=outcome.warnings)
     return OK

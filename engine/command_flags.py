@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -63,6 +64,12 @@ def add_generate_flags(parser: argparse.ArgumentParser) -> None:
     for name, field in fields.items():
         _add_flag(parser, name, field, sampler=f"Sampler {', '.join(owners[name])}: ")
     parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="Sampler parataa: a trajectory to go on with or to vary, or a picture to vary.",
+    )
+    parser.add_argument(
         "--seed",
         type=whole_number,
         default=0,
@@ -106,8 +113,18 @@ def generate_spec(options: argparse.Namespace) -> JobSpec:
         params = GenerateParams.model_validate({**values, "sampler": {"name": name, **settings}})
     except ValidationError as error:
         raise invalid_params(error) from error
+    if options.start is not None and name != "parataa":
+        raise invalid_input(
+            f"Only the sampler parataa can start from another picture, not {name}; nothing was "
+            "started.",
+            "Add --sampler parataa, or leave --start out.",
+        )
     return JobSpec(
-        "images.generate", params.model_dump(mode="json"), seed=options.seed, device=options.device
+        "images.generate",
+        params.model_dump(mode="json"),
+        {} if options.start is None else {"start": options.start},
+        seed=options.seed,
+        device=options.device,
     )
 
 

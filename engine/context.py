@@ -24,6 +24,8 @@ from engine.job import (
 )
 
 MIN_PREVIEW_INTERVAL = 0.05
+ATTACHMENT = "attachment"
+"""The ``kind`` in the manifest of what :meth:`RunContext.attach` stores."""
 
 
 class ArtifactWriter(Protocol):
@@ -88,6 +90,11 @@ class RunContext:
         """Seconds since the handler started."""
         return time.monotonic() - self._started
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was warned of so far."""
+        return tuple(self._warnings)
+
     def check(self) -> None:
         """Raise the ``cancelled`` error if the user cancelled.
 
@@ -117,14 +124,19 @@ class RunContext:
         self._emit(Measured(self.job, series, dict(values)))
 
     def attach(
-        self, name: str, data: bytes, media_type: str, details: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        label: str,
+        data: bytes,
+        media_type: str,
+        details: Mapping[str, Any] | None = None,
     ) -> ArtifactRef:
-        """Store something that goes with a result but is none itself, for example its trajectory.
+        """Store what goes with the result ``name`` but is none itself, for example its trajectory.
 
         It is not announced and not in the history: whoever has the result finds the reference in
-        its manifest, where the handler puts it. Raises like :meth:`save`.
+        its manifest, where the handler puts it. ``label`` says what it is. Raises like :meth:`save`.
         """
-        manifest = self.manifest(name, details)
+        manifest = {**self.manifest(f"{name}-{label}", details), "kind": ATTACHMENT, "label": label}
         # Without a job it is nobody's result, also when the project is opened again.
         return self._store.put(data, media_type, {k: v for k, v in manifest.items() if k != "job"})
 

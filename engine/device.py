@@ -76,6 +76,19 @@ def resolve(device: str) -> str:
     )
 
 
+def peers(requested: str, resolved: str) -> list[str]:
+    """The devices that may share the work of a job, the resolved one first.
+
+    Who asked for ``auto`` or ``cuda`` gets every CUDA GPU; who named one device gets that.
+    """
+    if not resolved.startswith("cuda") or requested not in ("auto", "cuda"):
+        return [resolved]
+    import torch
+
+    others = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [resolved, *(name for name in others if name != resolved)]
+
+
 @cache
 def torch_version() -> str:
     """Version of torch, without importing it."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.artifacts import ArtifactStore, storage_error
+from engine.context import ATTACHMENT
 from engine.errors import EngineError, cancelled
 from engine.executors import Executor
 from engine.executors.inline import InlineExecutor
@@ -35,6 +36,7 @@ from engine.scheduler import Scheduler
 
 POLL_SECONDS = 0.1
 MAX_SLUG = 60
+LEFT_OUT = ("rounds",)
 
 Listener = Callable[[Event], None]
 StopRequested = Callable[[], bool]
@@ -45,7 +47,9 @@ class OutputFolder:
 
     A picture with seed 42 of the prompt "red heart" becomes ``00042_red-heart.png``. A file that
     is there already is never overwritten: the next name gets ``-2``. PNG files carry their manifest
-    inside; other results get it beside them, as ``NAME.manifest.json``.
+    inside; other results get it beside them, as ``NAME.manifest.json``. What is attached to results
+    is named after them (``00042_red-heart-trajectory.safetensors``); what only a window shows, the
+    ``rounds`` of a parallel run, is left out.
 
     Parameters
     ----------
@@ -72,10 +76,13 @@ class OutputFolder:
     def put(self, data: bytes, media_type: str, manifest: Mapping[str, Any]) -> ArtifactRef:
         """See :meth:`engine.artifacts.ArtifactStore.put`."""
         artifact = ArtifactRef(hashlib.sha256(data).hexdigest(), media_type, len(data))
+        attached = manifest.get("kind") == ATTACHMENT
+        if attached and manifest.get("label") in LEFT_OUT:
+            return artifact
         suffix = ArtifactStore(self.folder).path(artifact).suffix
         try:
             path = self._write(file_stem(manifest), suffix, data)
-            if media_type != "image/png":
+            if media_type != "image/png" and not attached:
                 text = json.dumps(dict(manifest), indent=2).encode()
                 self._write(path.stem, ".manifest.json", text)
         except OSError as error:
@@ -125,10 +132,10 @@ def file_stem(manifest: Mapping[str, Any]) -> str:
     text = manifest.get("prompt") or manifest.get("class_name") or manifest["name"]
     plain = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_SLUG].strip("-")
-    seed = manifest.get("seed")
-    if seed is None:
-        return slug or "result"
-    return f"{int(seed):05d}_{slug}" if slug else f"{int(seed):05d}"
+    seed, label = manifest.get("seed"), manifest.get("label")
+    number = None if seed is None else f"{int(seed):05d}"
+    stem = "_".join(filter(None, (number, slug))) or "result"
+    return f"{stem}-{label}" if label else stem
 
 
 @dataclass

@@ -84,8 +84,8 @@ class Sampler:
     sample: Sample
     params: type[Any]
     needs_noise: Callable[[Any], bool]
-    evaluations: Callable[[int], int]
-    """Denoiser calls for a number of steps."""
+    evaluations: Callable[[int], int] | None
+    """Denoiser calls for a number of steps; ``None`` where that depends on the picture."""
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")

@@ -26,7 +26,7 @@ def test_a_measured_point_survives_the_pipe(project: Project) -> None:
 def test_an_attachment_is_stored_but_is_no_result(project: Project) -> None:
     events: list[Event] = []
     context = make(project, events)
-    artifact = context.attach("image-0001-trajectory", b"states", "application/x-safetensors")
+    artifact = context.attach("image-0001", "trajectory", b"states", "application/x-safetensors")
     assert project.store.read(artifact) == b"states"
     assert events == []
     folder = project.folder

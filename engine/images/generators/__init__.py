@@ -6,7 +6,7 @@ are made in pixels or in an autoencoder's latents.
 
 from engine.images.generators.builtin import LatentGenerator
 from engine.images.generators.dit import DiTGenerator
-from engine.images.generators.loading import GENERATORS, cache_key, load_generator
+from engine.images.generators.loading import GENERATORS, cache_key, cached_generator, load_generator
 from engine.images.generators.pictures import (
     evaluation_bytes,
     images_that_fit,
@@ -24,6 +24,7 @@ __all__ = [
     "Generator",
     "LatentGenerator",
     "cache_key",
+    "cached_generator",
     "evaluation_bytes",
     "images_that_fit",
     "initial_noise",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine import extras
+from engine.device import MODELS
 from engine.errors import EngineError, invalid_input
 from engine.images.generators.builtin import LatentGenerator
 from engine.images.generators.dit import load_diffusers_dit, load_official_dit
@@ -48,3 +49,10 @@ def load_generator(info: ModelInfo, device: str) -> Generator:
     for extra in info.needs:
         extras.require(extra, info.title)
     return GENERATORS[info.kind](info, device)
+
+
+def cached_generator(info: ModelInfo, device: str) -> Generator:
+    """The model on a device, loaded unless it still is; see :data:`engine.device.MODELS`."""
+    return MODELS.get(
+        cache_key(info, device), lambda: load_generator(info, device), lambda model: model.size_bytes
+    )
