@@ -19,6 +19,7 @@ from PIL import Image
 from engine import cli
 from engine.errors import EngineError
 from engine.job import JobSpec
+from tests.engine.fake_folders import write_part, write_pipeline
 
 JOB_KINDS = "tests.engine.executors.job_kinds"
 PATIENCE = 110.0
@@ -295,7 +296,7 @@ def test_list_samplers_and_jobs(triptych: Run) -> None:
     code, out, _ = triptych("list", "samplers")
     assert code == cli.OK
     assert [line.split()[0] for line in out.splitlines()] == sorted(
-        ["ddim", "ddpm", "dpmpp_2m", "euler", "heun"]
+        ["ddim", "ddpm", "dpmpp_2m", "euler", "heun", "parataa"]
     )
     code, out, _ = triptych("list", "jobs", "--json")
     assert "images.generate" in {item["name"] for item in json.loads(out)["jobs"]}
@@ -304,7 +305,9 @@ def test_list_samplers_and_jobs(triptych: Run) -> None:
 def test_the_listed_samplers_are_the_engines() -> None:
     from engine.command_flags import SAMPLERS as LISTED
     from engine.images.samplers import SAMPLERS
+    from engine.runner import load_job_modules
 
+    load_job_modules()
     assert LISTED.names() == SAMPLERS.names()
 
 
@@ -322,6 +325,31 @@ def test_a_model_that_is_none_is_refused(triptych: Run, tmp_path: Path) -> None:
     code, _, err = triptych("models", "add", path)
     assert code == cli.BAD_INPUT
     assert "Traceback" not in err
+
+
+def test_models_are_added_listed_and_removed(triptych: Run, tmp_path: Path) -> None:
+    vae, sd = write_part(tmp_path / "vae"), write_pipeline(tmp_path / "sd", "StableDiffusionPipeline")
+    code, out, err = triptych("models", "add", vae, "--name", "decoder", "--licence", "MIT", "--json")
+    (added,) = json.loads(out)["models"]
+    assert code == cli.OK
+    assert "Checking" in err
+    assert (added["kind"], added["licence"], added["generates"]) == ("vae", "MIT", False)
+    code, out, err = triptych("models", "add", sd, "--in-place")
+    assert code == cli.OK
+    assert "Stable Diffusion 1.x" in out
+    assert triptych("models", "add", sd, "--vae", "decoder", "--name", "other")[0] == cli.BAD_INPUT
+    (sd / "unet" / "config.json").unlink()
+    code, out, _ = triptych("models", "list", "--json")
+    listed = json.loads(out)
+    assert "decoder" in {item["name"] for item in listed["models"]}
+    assert [(item["name"], item["error"]["code"]) for item in listed["broken"]] == [
+        ("sd", "missing_weights")
+    ]
+    for name in ("decoder", "sd"):
+        assert triptych("models", "remove", name)[0] == cli.OK
+    code, out, _ = triptych("models", "remove", "sd", "--json")
+    assert code == cli.BAD_INPUT
+    assert json.loads(out)["error"]["code"] == "invalid_input"
 
 
 def test_the_example_runs_once(triptych: Run, tmp_path: Path) -> None:

@@ -125,6 +125,16 @@ def test_a_pickle_is_not_inspected(home: Path) -> None:
     assert "models add" in error.hint
 
 
+def test_a_single_file_of_stable_diffusion_is_converted_only_to_be_recognised(home: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(2)}
+    torch.save({"state_dict": state}, home / "v1-5-pruned.ckpt")
+    error = error_of(add_model, home / "v1-5-pruned.ckpt")
+    assert "single file" in error.message
+    assert "folder" in error.hint
+    assert list(models_folder().iterdir()) == []
+
+
 # --- folders --------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from engine.artifacts import ArtifactStore
 from engine.errors import EngineError, ErrorCode
@@ -19,7 +25,7 @@ from engine.images.params import DdimParams
 from engine.images.samplers import ddim
 from engine.job import Event, Failed, JobSpec, Output, Warned
 from engine.runner import run_job
-from engine.weights import add_model, inspect_model, models_folder
+from engine.weights import add_model, inspect_model, models_folder, read_safetensors
 
 tiny = pytest.importorskip("tests.engine.images.tiny_diffusers")
 
@@ -232,6 +238,83 @@ def test_too_many_steps_for_a_shifted_grid_are_refused(sd: tuple[Any, Generator]
         sd[1].grid(1001, "model")
 
 
+# --- folders as they are published ----------------------------------------------------------------
+
+
+def rewrite(path: Path, change: Callable[[str], str], **more: torch.Tensor) -> None:
+    tensors = {change(name): value for name, value in read_safetensors(path).items()}
+    save_file({**tensors, **more}, path, metadata={"format": "pt"})
+
+
+def one_prediction(generator: Generator) -> torch.Tensor:
+    x, _ = initial_noise([1], generator.latent_shape(None, None), 1, with_steps=False)
+    condition = generator.condition(PROMPT, None, NEGATIVE)
+    return generator.denoiser(condition, 3.0)(x, torch.tensor([500.0]))
+
+
+def test_names_of_older_libraries_are_understood(
+    folders: Path, sd: tuple[Any, Generator], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders / "sd", tmp_path / "old")
+    rewrite(
+        folder / "text_encoder" / "model.safetensors",
+        lambda name: f"text_model.{name.removeprefix('text_model.')}",
+        **{"text_model.embeddings.position_ids": torch.arange(77)[None]},
+    )
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+    def older(name: str) -> str:
+        for new, former in old.items():
+            name = name.replace(f".{new}.", f".{former}.")
+        return name
+
+    rewrite(folder / "vae" / "diffusion_pytorch_model.safetensors", older)
+    generator = load_generator(inspect_model(folder), "cpu")
+    assert worst(one_prediction(generator), one_prediction(sd[1])) <= 1e-6
+    latents, _ = initial_noise([1], (4, 8, 8), 1, with_steps=False)
+    assert worst(generator.decode(latents), sd[1].decode(latents)) <= 1e-6
+
+
+def test_half_precision_variants_and_shards_are_loaded(
+    folders: Path, sd: tuple[Any, Generator], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders / "sd", tmp_path / "half")
+    for part in ("unet", "text_encoder", "vae"):
+        for file in (folder / part).glob("*.safetensors"):
+            file.unlink()
+        network = copy.deepcopy(getattr(sd[0], part)).half()
+        size = "300KB" if part == "unet" else "5GB"
+        network.save_pretrained(str(folder / part), variant="fp16", max_shard_size=size)
+    assert len(list((folder / "unet").glob("*-of-*"))) > 1
+    info = inspect_model(folder)
+    assert info.parameters == inspect_model(folders / "sd").parameters
+    generator = load_generator(info, "cpu")
+    assert one_prediction(generator).dtype == torch.float32
+    difference = worst(one_prediction(generator), one_prediction(sd[1]))
+    assert 0 < difference <= 5e-3
+
+
+def test_loading_asks_nobody(
+    folders: Path, sd: object, xl: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def online(*_: object) -> None:
+        pytest.fail("a connection was opened")
+
+    monkeypatch.setattr("socket.socket.connect", online)
+    monkeypatch.setattr("socket.getaddrinfo", online)
+    for name in ("sd", "xl"):
+        load_generator(inspect_model(folders / name), "cpu")
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_the_libraries_wait_until_a_model_needs_them(repository: Path) -> None:
+    code = (
+        "import sys, engine.images.jobs; "
+        "sys.exit(bool({'diffusers', 'transformers', 'huggingface_hub'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, timeout=60)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -247,8 +330,6 @@ def test_a_missing_extra_is_named(folders: Path, sd: object, monkeypatch: pytest
 
 
 def test_weights_of_another_model_are_named(folders: Path, sd: object, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(folders / "sd", tmp_path / "mixed")
     other = tiny.tiny_unet(16, 3, layers_per_block=2)
     other.save_pretrained(str(folder / "unet"))
