@@ -143,16 +143,27 @@ def _add_flag(
     if not sampler and _default(field) not in (None, ""):
         text += f" Default {_default(field)}."
     words = "|".join(item for item in get_args(field.annotation) if isinstance(item, str))
+    kinds = get_args(field.annotation) or (field.annotation,)
+    target = (_SAMPLER_PREFIX if sampler else "") + name
+    if bool in kinds:
+        parser.add_argument(
+            _flag(name),
+            dest=target,
+            action=argparse.BooleanOptionalAction,
+            default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+        )
+        return
     convert: Callable[[str], Any]
-    if field.annotation in (int, int | None):
+    if int in kinds:
         convert, metavar = whole_number, "N"
-    elif field.annotation is float:
+    elif float in kinds:
         convert, metavar = number, "X"
     else:
         convert, metavar = str, words or "TEXT"
     parser.add_argument(
         _flag(name),
-        dest=(_SAMPLER_PREFIX if sampler else "") + name,
+        dest=target,
         type=convert,
         default=argparse.SUPPRESS,
         metavar=metavar,

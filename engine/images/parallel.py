@@ -339,6 +339,8 @@ class ParallelSolver:
         for old, new in zip(picture.history[-2::-1], picture.history[::-1], strict=False):
             # Rows that both rounds had; a row that has just entered the window has no past.
             low = max(old.low, new.low, window.start)
+            if low >= window.stop:
+                break
             shared = slice(low - window.start, len(window))
             step, change = torch.zeros_like(newest.states), torch.zeros_like(newest.states)
             step[shared] = _rows(new.states, new, low, window) - _rows(old.states, old, low, window)
@@ -348,6 +350,8 @@ class ParallelSolver:
             steps.append(step)
             changes.append(change)
             known.append(torch.arange(len(window), device=step.device) >= shared.start)
+        if not steps:
+            return None
         return triangular_anderson(
             torch.stack(steps),
             torch.stack(changes),

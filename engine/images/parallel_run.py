@@ -303,7 +303,6 @@ class ParallelRun:
         stopped = picture.stopped
         if not stopped and interrupted is not None:
             stopped = CANCELLED if interrupted.code is ErrorCode.CANCELLED else FAILED
-        residuals = rounds[-1].residuals if rounds else np.array([math.nan])
         name = f"image-{chunk.indices[index] + 1:04d}"
         common = {"prompt": self.setup.params.prompt, "seed": chunk.seeds[index]}
         figures: dict[str, Any] = {
@@ -319,7 +318,7 @@ class ParallelRun:
             "stopped": stopped,
             "finished": picture.finished,
             "finished_per_round": [item.finished for item in rounds],
-            "residual": float(np.nanmax(residuals)) if np.isfinite(residuals).any() else None,
+            "residual": _final_residual(rounds[-1], self.settings) if rounds else None,
             "seconds": round(seconds, 3),
             "pictures": len(chunk.indices),
         }
@@ -365,3 +364,11 @@ class ParallelRun:
     def note_comparison(self, index: int, comparison: Mapping[str, Any]) -> None:
         """Add what a comparison found to the metrics of picture ``index`` of this run."""
         self._pictures[index]["comparison"] = dict(comparison)
+
+
+def _final_residual(last: Round, settings: ParallelSettings) -> float | None:
+    """Largest residual in the last round; of a solved picture's x_0 the update made it zero."""
+    sizes = last.residuals[np.isfinite(last.residuals)]
+    if last.finished == 0:
+        sizes = np.where(sizes > settings.tolerance, 0.0, sizes)
+    return float(sizes.max()) if len(sizes) else None

@@ -18,7 +18,7 @@ def as_noise(output: Tensor, x: Tensor, t: Tensor, schedule: NoiseSchedule, pred
     """
     if prediction == "eps":
         return output
-    alpha_bar = schedule.alpha_bar_at(t.double().cpu().numpy())
+    alpha_bar = schedule.alpha_bar_at(t.cpu().double().numpy())
     level = torch.from_numpy(alpha_bar).to(x).view(-1, *[1] * (x.ndim - 1))
     if prediction == "clean":
         return (x - level.sqrt() * output) / (1 - level).sqrt()

@@ -153,20 +153,53 @@ def test_the_whole_job_makes_the_librarys_picture(folders: Path, sd: tuple[Any, 
     pipeline, generator = sd
     info = add_model(folders / "sd", "tiny-sd")
     params = {"model": info.name, "prompt": PROMPT, "negative_prompt": NEGATIVE}
-    params |= {"steps": STEPS, "guidance": 5.0, "width": 72, "height": 64}
-    spec = JobSpec("images.generate", params, seed=9, device="cpu")
-    store, events = ArtifactStore(folders / "store"), list[Event]()
-    run_job(spec, "job", store, events.append, lambda: False)
-    assert not [event for event in events if isinstance(event, Failed | Warned)]
-    (output,) = [event for event in events if isinstance(event, Output)]
-    picture = np.asarray(Image.open(io.BytesIO(store.read(output.artifact))))
+    run = Run(folders / "store", **params, guidance=5.0, width=72, height=64)
+    assert not [event for event in run.events if isinstance(event, Failed | Warned)]
+    (picture,) = run.pictures
     assert picture.shape == (64, 72, 3)
-    assert output.manifest["negative_prompt"] == NEGATIVE
+    assert run.outputs[0].manifest["negative_prompt"] == NEGATIVE
     noise, _ = initial_noise([9], generator.latent_shape(72, 64), STEPS, with_steps=False)
     words = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "height": 64, "width": 72}
     expected = 255 * theirs(pipeline, noise, 5.0, "np", **words)[0]
     # Rounding to 8 bits may fall to either side.
     assert np.abs(picture - expected).max() <= 0.51
+
+
+class Run:
+    """A job on an installed model, with its pictures and what it said."""
+
+    def __init__(self, folder: Path, **params: Any) -> None:
+        self.events: list[Event] = []
+        store = ArtifactStore(folder)
+        spec = JobSpec("images.generate", {"steps": STEPS, **params}, seed=9, device="cpu")
+        run_job(spec, "job", store, self.events.append, lambda: False)
+        self.outputs = [event for event in self.events if isinstance(event, Output)]
+        self.pictures = [
+            np.asarray(Image.open(io.BytesIO(store.read(item.artifact)))) for item in self.outputs
+        ]
+
+
+@pytest.mark.parametrize(
+    ("which", "params"),
+    [
+        ("sd_v", {"prompt": PROMPT, "negative_prompt": NEGATIVE}),
+        ("xl", {"prompt": PROMPT, "width": 72, "height": 64}),
+        ("dit", {"class_name": "crane (0)"}),
+    ],
+)
+def test_parallel_sampling_makes_the_same_pictures(
+    request: pytest.FixtureRequest, folders: Path, tmp_path: Path, which: str, params: dict[str, Any]
+) -> None:
+    request.getfixturevalue(which)
+    name = which.replace("_", "-")
+    add_model(folders / name, f"parallel-{name}", in_place=True)
+    params = {**params, "model": f"parallel-{name}", "guidance": 3.0, "count": 2}
+    parallel = {"name": "parataa", "tolerance": 1e-4}
+    runs = [Run(tmp_path / s["name"], **params, sampler=s) for s in ({"name": "ddim"}, parallel)]
+    for run in runs:
+        assert len(run.pictures) == 2, run.events[-1]
+    for one, other in zip(*(run.pictures for run in runs), strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
 
 
 # --- what the protocol promises -------------------------------------------------------------------
