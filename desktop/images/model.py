@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.images.specs import KIND, PARALLEL, duration, evaluations
+from desktop.images.specs import KIND, PARALLEL, TWIN_SUFFIX, duration, evaluations
 from engine.errors import EngineError
 from engine.job import JobSpec, JobState
 
@@ -70,6 +70,11 @@ class PageJob:
         return (self.spec.params.get("sampler") or {}).get("name") == PARALLEL
 
     @property
+    def makes_twins(self) -> bool:
+        """Whether it also makes sequential twins of its pictures, for comparison."""
+        return bool((self.spec.params.get("sampler") or {}).get("compare_sequential"))
+
+    @property
     def title(self) -> str:
         """The prompt, or what stands for it."""
         params = self.spec.params
@@ -87,10 +92,14 @@ class PageJob:
             return " · ".join(parts)
         seconds = self.metrics.get("seconds")
         took = f" in {duration(float(seconds))}" if seconds is not None else ""
+        kept = f"Cancelled after {len(self.results)} of {self.count}"
+        if self.parallel:
+            # Also those that were under way are kept, as far as they were solved.
+            kept = f"Cancelled; {len(self.results)} of {self.count} kept"
         return {
             JobState.QUEUED: "Waiting in the queue",
             JobState.CANCELLING: "Cancelling; finished pictures are kept",
-            JobState.CANCELLED: f"Cancelled after {len(self.results)} of {self.count}",
+            JobState.CANCELLED: kept,
             JobState.SUCCEEDED: f"Finished{took}",
             JobState.FAILED: self.error.message if self.error else "Failed",
             JobState.INTERRUPTED: "Interrupted when Triptych ended; Resume or Discard it in the queue",
@@ -183,6 +192,10 @@ class ImagesModel(QObject):
         job = self._bridge.submit(spec)
         self._added(job)
         return self._jobs[job]
+
+    def pictures(self, results: Sequence[int]) -> list[int]:
+        """Those of a job's results that were asked for: without twins made for comparison."""
+        return [i for i in results if not self._project.result(i).name.endswith(TWIN_SUFFIX)]
 
     def cancel(self, job: str) -> None:
         """Cancel a job; its finished pictures stay."""
@@ -277,7 +290,9 @@ class ImagesModel(QObject):
 
     def _result_added(self, result: int, job: str) -> None:
         known = self._jobs.get(job)
-        if known is not None and result not in known.results:
+        if known is not None and known.makes_twins and not self.pictures([result]):
+            self.result_added.emit(result)
+        elif known is not None and result not in known.results:
             known.results.append(result)
             if known.previews is not None:
                 known.previews = known.previews[1:]

@@ -22,6 +22,7 @@ STOPPED = {
     "max_rounds": "Stopped at the round limit",
     "movement": "Stopped: the picture hardly moved any more",
     "cancelled": "Cancelled",
+    "failed": "Stopped by an error",
 }
 
 
@@ -36,12 +37,15 @@ class Rounds:
         Residual at which a step counts as converged.
     converged
         Whether the run ended with every step converged.
+    first
+        Number of the first round that is known; more than 1 when a stopped run was gone on with.
     """
 
     def __init__(self, steps: int, tolerance: float) -> None:
         self.steps = steps
         self.tolerance = tolerance
         self.converged = False
+        self.first = 1
         self._count = 0
         self._residuals = np.full((FIRST_ROUNDS, steps), np.nan, np.float32)
         self._finished = np.zeros(FIRST_ROUNDS, np.int64)
@@ -56,9 +60,11 @@ class Rounds:
         evaluations: NDArray[np.integer],
         seconds: NDArray[np.floating],
         tolerance: float,
+        first: int = 1,
     ) -> Rounds:
         """From ``(R, T)`` residuals (NaN where not looked at) and three ``(R,)`` rows."""
         result = cls(residuals.shape[1], tolerance)
+        result.first = first
         for row in zip(residuals, finished, evaluations, seconds, strict=True):
             result._append(*row)
         result.converged = result._count > 0 and result.finished_state == 0
@@ -69,7 +75,10 @@ class Rounds:
 
         A retry with a smaller batch, after the memory was full, counts from 1 again.
         """
-        self._count = min(self._count, int(values["round"]) - 1)
+        number = int(values["round"])
+        if self._count == 0 or number < self.first:
+            self.first = number
+        self._count = min(self._count, number - self.first)
         row = np.array([np.nan if item is None else item for item in values["residuals"]], np.float32)
         self._append(row, values["finished"], values["evaluations"], values["seconds"])
         self.converged = bool(values["converged"])
@@ -88,8 +97,13 @@ class Rounds:
 
     @property
     def count(self) -> int:
-        """R, how many rounds there were."""
+        """R, how many rounds are known."""
         return self._count
+
+    @property
+    def number(self) -> int:
+        """Number of the last round."""
+        return self.first + self._count - 1
 
     @property
     def residuals(self) -> NDArray[np.float32]:
@@ -157,6 +171,7 @@ def read_trace(project: Project, about: Mapping[str, Any]) -> Trace:
             arrays["evaluations"],
             arrays["seconds"],
             float(about["tolerance"]),
+            int(about["rounds"]) - len(arrays["finished"]) + 1,
         )
         film = _frames(arrays["film"], arrays["preview_rounds"]) if "film" in arrays else ()
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:

@@ -15,16 +15,26 @@ from desktop.widgets.parts import label
 CPU_NOTE = (
     "On this machine a batch costs as much as its parts: rounds, not seconds, are what is saved here."
 )
+PIXEL_NOTE = "RMS is of pixels in [-1, 1], from 8-bit pixels."
 UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run took; ``None`` where nobody has measured it."""
+    """What a run took; ``None`` where nobody has measured it.
+
+    Attributes
+    ----------
+    evaluations
+        Of the network, for this picture; both branches of guidance are one.
+    seconds
+        Of all ``pictures`` that were made together.
+    """
 
     rounds: int
     evaluations: int | None = None
     seconds: float | None = None
+    pictures: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,11 @@ class Comparison:
     agreement: Agreement
 
     def verdict(self) -> str:
-        """Which was faster here, as measured."""
+        """Which was faster here, as measured; nothing where that cannot be said."""
         mine, other = self.parallel.seconds, self.sequential.seconds
         if not mine or not other:
+            return ""
+        if self.parallel.pictures != self.sequential.pictures:
             return ""
         ratio = other / mine
         if ratio >= 1.05:
@@ -109,8 +121,11 @@ class RunFigures(QWidget):
             ("Seconds", _seconds(parallel.seconds), _seconds(sequential.seconds)),
         ]
         if close is not None:
-            rows.append(("RMS, pixels in [-1, 1]", close.rms_text, ""))
-            rows.append(("PSNR", close.psnr_text, ""))
+            rows += [("RMS", close.rms_text, ""), ("PSNR", close.psnr_text, "")]
+            note = f"{note} {PIXEL_NOTE}".strip()
+        if parallel.pictures > 1:
+            together = f"The seconds in parallel are those of {parallel.pictures} pictures together."
+            note = f"{together} {note}".strip()
         self._fill(rows)
         self.note.setText(note)
         self.note.setVisible(bool(note))

@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "Make the same picture step by step, and show the difference",
     ),
     ("sample_parallel", "Sample in parallel", "", "rows", "Make the same picture in rounds"),
+    ("solve_rest", "Solve the rest", "", "fast-forward", "Go on with a run that was stopped"),
     ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
     ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
 )
@@ -41,11 +42,12 @@ def action(actions: Actions, name: str) -> QAction:
 
 def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool) -> None:
     """Enable what can be done with the picture of this manifest; empty for no picture."""
-    parallel = bool(manifest.get("parallel"))
+    parallel = twins.is_parallel(manifest)
     can_vary = twins.can_vary(manifest)
     able = {
         "compare_sequential": parallel and twins.varied_at(manifest) is None and not comparing,
-        "sample_parallel": can_vary and not parallel,
+        "sample_parallel": can_vary and not parallel and not manifest.get("sequential_of"),
+        "solve_rest": twins.is_unfinished(manifest),
         "vary_step": can_vary,
         "replay": parallel,
     }

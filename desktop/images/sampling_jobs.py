@@ -24,10 +24,14 @@ def figures_of(manifest: Mapping[str, Any]) -> Figures:
     measured = manifest.get("sampling") or {}
     rounds = measured.get("rounds", measured.get("steps", twins.steps_of(manifest)))
     evaluations, seconds = measured.get("evaluations"), measured.get("seconds")
+    about = manifest.get("parallel") or {}
+    if int(about.get("rounds", 0)) > len(about.get("finished_per_round", ())):
+        seconds = None  # those since it was gone on with
     return Figures(
         int(rounds),
         None if evaluations is None else int(evaluations),
         None if seconds is None else float(seconds),
+        int(measured.get("pictures", 1)),
     )
 
 
@@ -76,6 +80,7 @@ class SamplingJobs(QObject):
         self._done: dict[str, Comparison] = {}
         self._notes: dict[str, str] = {}
         self._busy: set[str] = set()
+        self._quiet: set[str] = set()
         self._waiting: dict[str, tuple[int, str]] = {}
         model.job_updated.connect(self._job_updated)
 
@@ -110,6 +115,11 @@ class SamplingJobs(QObject):
             self.compared.emit(result)
             return
         manifest = project.manifest(result)
+        own = twins.own_twin(project, record)
+        if own is not None:
+            self._busy.add(key)
+            self._measure(result, key, own.id)
+            return
         spec = twins.sequential_twin(manifest)
         self._busy.add(key)
         self._say(result, key, "Looking for the sequential picture…")
@@ -118,6 +128,17 @@ class SamplingJobs(QObject):
             lambda found: self._found(result, key, spec, found),
             lambda error: self._failed(result, key, error),
         )
+
+    def look(self, record: ResultRecord) -> None:
+        """Compare with the twin that the picture's own job made, if it did, without showing it."""
+        key = record.artifact.sha256
+        if key in self._done or key in self._busy or key in self._notes:
+            return
+        own = twins.own_twin(self._services.project, record)
+        if own is not None:
+            self._quiet.add(key)
+            self._busy.add(key)
+            self._measure(record.id, key, own.id)
 
     def _found(self, result: int, key: str, spec: JobSpec, found: ResultRecord | None) -> None:
         if found is not None:
@@ -159,7 +180,11 @@ class SamplingJobs(QObject):
     def _measured(self, result: int, key: str, comparison: Comparison) -> None:
         self._done[key] = comparison
         self._end(result, key, "")
-        self.compared.emit(result)
+        if key in self._quiet:
+            self._quiet.discard(key)
+            self.changed.emit(result)
+        else:
+            self.compared.emit(result)
 
     def _failed(self, result: int, key: str, error: EngineError) -> None:
         self._end(result, key, str(error))
@@ -184,6 +209,17 @@ class SamplingJobs(QObject):
             ``invalid_input`` when its sampler cannot be solved in rounds.
         """
         spec = twins.parallel_twin(self._services.project.manifest(result))
+        self.submitted.emit(self._model.submit(spec).id)
+
+    def go_on(self, result: int) -> None:
+        """Solve the rest of a picture that was stopped.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` when it is finished, or its states were not kept.
+        """
+        spec = twins.continuation(self._services.project.manifest(result))
         self.submitted.emit(self._model.submit(spec).id)
 
     def vary(self, result: int, step: int, changes: Mapping[str, Any], *, keep: bool) -> None:

@@ -45,8 +45,8 @@ class SamplingPanel(QWidget):
         Colours.
     background
         Where the plotting library is imported, when a map is shown first.
-    compare, sample_parallel
-        The actions behind the two buttons.
+    compare, sample_parallel, solve_rest
+        The actions behind the three buttons.
 
     Signals
     -------
@@ -67,7 +67,12 @@ class SamplingPanel(QWidget):
     problem = Signal(object)
 
     def __init__(
-        self, theme: Theme, background: Background, compare: QAction, sample_parallel: QAction
+        self,
+        theme: Theme,
+        background: Background,
+        compare: QAction,
+        sample_parallel: QAction,
+        solve_rest: QAction,
     ) -> None:
         super().__init__()
         self._theme, self._background = theme, background
@@ -82,6 +87,7 @@ class SamplingPanel(QWidget):
         self.compare = ActionButton(compare)
         self.compare_note = label("", "muted", wrap=True)
         self.parallel = ActionButton(sample_parallel)
+        self.solve_rest = ActionButton(solve_rest)
         self._make_chooser()
         self._make_map_section()
         self._make_trajectory_section()
@@ -132,6 +138,7 @@ class SamplingPanel(QWidget):
             self.chooser,
             self.message,
             self.figures,
+            self.solve_rest,
             self._map_section,
             self.replay,
             self.compare,
@@ -162,6 +169,7 @@ class SamplingPanel(QWidget):
         replay: bool = False,
         compare: bool = False,
         parallel: bool = False,
+        rest: bool = False,
         vary: bool = False,
     ) -> None:
         """Show these sections and no others; the map follows :meth:`show_rounds`."""
@@ -172,6 +180,7 @@ class SamplingPanel(QWidget):
         self.compare.setVisible(compare)
         self.compare_note.setVisible(compare and bool(self.compare_note.text()))
         self.parallel.setVisible(parallel)
+        self.solve_rest.setVisible(rest)
         self._vary_section.setVisible(vary)
         self._trajectory_section.setVisible(vary)
 
@@ -189,7 +198,7 @@ class SamplingPanel(QWidget):
         if rounds is None:
             return
         if self.map is not None:
-            self.map.set_rounds(rounds.residuals, rounds.finished, rounds.tolerance)
+            self.map.set_rounds(rounds.residuals, rounds.finished, rounds.tolerance, rounds.first)
         elif self.isVisible():
             self._load_map()
 

@@ -17,7 +17,7 @@ from desktop.images.sampling_jobs import SamplingJobs, figures_of
 from desktop.images.sampling_model import SamplingModel
 from desktop.images.sampling_panel import SamplingPanel
 from desktop.images.showing import Showing
-from desktop.images.specs import evaluations, settings_of
+from desktop.images.specs import settings_of
 from desktop.images.subject import Subject
 from desktop.services import Services
 from desktop.widgets.compare_view import CompareMode
@@ -61,13 +61,14 @@ class SamplingTab(QObject):
             "sampling": self.reveal.emit,
             "compare_sequential": self._compare,
             "sample_parallel": lambda: self._guarded(self.jobs.sample_parallel),
+            "solve_rest": lambda: self._guarded(self.jobs.go_on),
             "vary_step": self._go_to_vary,
             "replay": self._play,
         }
         sampling_actions.define(services.actions, handlers)
-        buttons = ("compare_sequential", "sample_parallel")
-        compare, parallel = (sampling_actions.action(services.actions, name) for name in buttons)
-        self.panel = SamplingPanel(services.theme, background, compare, parallel)
+        buttons = ("compare_sequential", "sample_parallel", "solve_rest")
+        compare, parallel, rest = (sampling_actions.action(services.actions, name) for name in buttons)
+        self.panel = SamplingPanel(services.theme, background, compare, parallel, rest)
         self._manifest: Mapping[str, Any] = {}
         self._record: ResultRecord | None = None
         self._film: tuple[tuple[int, Any], ...] = ()
@@ -145,8 +146,14 @@ class SamplingTab(QObject):
     def _show_result(self, record: ResultRecord) -> None:
         name = str(twins.sampler_of(self._manifest).get("name", ""))
         if self._about:
+            self.jobs.look(record)
             self._show_parallel(record)
             self._show_vary(record)
+        elif self._manifest.get("sequential_of"):
+            self._show_message(
+                "This is the sequential twin of a parallel picture of the same job, made step by step "
+                "for comparison. Select the other one to see how close they are."
+            )
         elif twins.can_vary(self._manifest):
             steps = twins.steps_of(self._manifest)
             self.panel.show_rounds(None)
@@ -180,7 +187,12 @@ class SamplingTab(QObject):
         panel.replay.set_rounds([number for number, _ in self._film], int(about["rounds"]))
         panel.show_rounds(self._known_rounds(trace))
         panel.show_parts(
-            message, figures=True, replay=bool(self._film), compare=varied is None, vary=True
+            message,
+            rest=twins.is_unfinished(self._manifest),
+            figures=True,
+            replay=bool(self._film),
+            compare=varied is None,
+            vary=True,
         )
         panel.show_compare_note(self.jobs.note(record))
         self._show_figures(record)
@@ -195,10 +207,10 @@ class SamplingTab(QObject):
 
     def _show_figures(self, record: ResultRecord) -> None:
         comparison = self.jobs.comparison(record)
-        on_cpu = str(self._manifest.get("device", "")).startswith("cpu")
-        note = CPU_NOTE if on_cpu else ""
+        note = self._machine_note(record)
         if comparison is None:
-            expected = self._sequential_figures(self._manifest["spec"]["params"])
+            steps = twins.varied_at(self._manifest) or twins.steps_of(self._manifest)
+            expected = Figures(steps, steps)
             self.panel.figures.show_table(figures_of(self._manifest), expected, note=note)
             return
         note = f"{comparison.verdict()} {note}".strip()
@@ -206,10 +218,15 @@ class SamplingTab(QObject):
             comparison.parallel, comparison.sequential, comparison.agreement, note
         )
 
-    def _sequential_figures(self, params: Mapping[str, Any]) -> Figures:
-        """What is known of a sequential run before it was made."""
-        sequential = {**params, "count": 1, "sampler": {"name": "ddim"}}
-        return Figures(int(params["steps"]), evaluations(sequential))
+    def _machine_note(self, record: ResultRecord) -> str:
+        """What the engine measured of batches on the machine that made a picture."""
+        try:
+            metrics = self._services.project.job(record.job).metrics
+        except EngineError:
+            metrics = {}
+        if "batch_gain" in metrics:
+            return " ".join(metrics.get("notes") or ())
+        return CPU_NOTE if str(self._manifest.get("device", "")).startswith("cpu") else ""
 
     def _show_job(self, subject: Subject) -> None:
         job = self._model.job(str(subject.job))
@@ -228,11 +245,12 @@ class SamplingTab(QObject):
 
     def _show_running(self, job: PageJob, found: Rounds) -> None:
         panel = self.panel
-        panel.figures.show_state(f"Round {found.count}", found.converged_steps, found.steps)
+        panel.figures.show_state(f"Round {found.number}", found.converged_steps, found.steps)
         device = str(self._services.bridge.engine.get("device", ""))
+        steps = job.spec.params["sampler"].get("variation_step") or found.steps
         panel.figures.show_table(
-            Figures(found.count, found.evaluations, found.seconds),
-            self._sequential_figures(job.spec.params),
+            Figures(found.number, found.evaluations, found.seconds),
+            Figures(steps, steps),
             note=CPU_NOTE if device.startswith("cpu") else "",
         )
         panel.show_rounds(found)
@@ -328,6 +346,8 @@ class SamplingTab(QObject):
         if self._record is not None and self._record.id == result:
             self._enable_actions()
             self.panel.show_compare_note(self.jobs.note(self._record))
+            if self._about:
+                self._show_figures(self._record)
 
     def _compared(self, result: int) -> None:
         if self._record is not None and self._record.id == result:

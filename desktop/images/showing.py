@@ -100,7 +100,7 @@ class Showing(QObject):
         if known is None:
             return
         if not known.results and not known.active:
-            known.results = self._gallery.model.of_job(job)
+            known.results = self._model.pictures(self._gallery.model.of_job(job))
         self._following = known.active
         self._show_job(job)
         self._select_quietly(list(reversed(known.results)))

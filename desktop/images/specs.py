@@ -13,6 +13,8 @@ from engine.job import MAX_SEED, ArtifactRef, JobSpec
 KIND = "images.generate"
 SEED = "seed"
 PARALLEL = "parataa"
+TWIN_SUFFIX = "-sequential"
+"""Ends the name of a twin that a parallel job made itself, because it was asked to compare."""
 # Short enough to read out and to type; the engine takes larger ones too.
 RANDOM_SEEDS = 2**32
 

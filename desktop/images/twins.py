@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from desktop.images.specs import KIND, PARALLEL, build_spec, settings_of, without_start
+from desktop.images.specs import KIND, PARALLEL, TWIN_SUFFIX, build_spec, settings_of, without_start
 from engine.errors import invalid_input
 from engine.job import ArtifactRef, JobSpec
 from engine.project import Project, ResultFilter, ResultRecord
@@ -37,6 +37,17 @@ def varied_at(manifest: Mapping[str, Any]) -> int | None:
 def can_vary(manifest: Mapping[str, Any]) -> bool:
     """Whether other pictures can start from the trajectory of this one."""
     return sampler_of(manifest).get("name") in (*SEQUENTIAL, PARALLEL)
+
+
+def is_parallel(manifest: Mapping[str, Any]) -> bool:
+    """Whether a picture was sampled in rounds."""
+    return bool(manifest.get("parallel"))
+
+
+def is_unfinished(manifest: Mapping[str, Any]) -> bool:
+    """Whether a picture was stopped early, and its run can be gone on with."""
+    about = manifest.get("parallel") or {}
+    return not about.get("converged", True) and bool(about.get("trajectory"))
 
 
 def steps_of(manifest: Mapping[str, Any]) -> int:
@@ -111,6 +122,19 @@ def variation(
     """
     settings = settings_of(manifest)
     steps = steps_of(manifest)
+    kept = trajectory_of(manifest)
+    if kept is None and varied_at(manifest) is not None:
+        raise invalid_input(
+            "This picture was varied from another one and its trajectory was not kept, so there is "
+            "nothing to vary it from; nothing was started.",
+            "Keep the trajectories of new runs, run it again, then vary it.",
+        )
+    solved = int((manifest.get("parallel") or {}).get("finished", 0))
+    if kept is not None and step < solved:
+        raise invalid_input(
+            f"This picture was stopped with its last {solved} steps unsolved; nothing was started.",
+            f"Make at least {solved} steps anew, or solve the rest first.",
+        )
     if not 1 <= step <= steps:
         raise invalid_input(
             f"This picture has the steps 1 to {steps}, not {step}; nothing was started.",
@@ -128,8 +152,30 @@ def variation(
         "keep_trajectory": keep_trajectory,
     }
     values = {**settings, **changes, "sampler": sampler}
-    start = trajectory_of(manifest) or picture
-    return build_spec(values, JobSpec.from_json(manifest["spec"]).device, {"start": start})
+    return build_spec(values, JobSpec.from_json(manifest["spec"]).device, {"start": kept or picture})
+
+
+def continuation(manifest: Mapping[str, Any]) -> JobSpec:
+    """The job that goes on with a run that was stopped, to the same picture as if it had not been.
+
+    Raises
+    ------
+    EngineError
+        ``invalid_input`` when the picture is finished, or its states were not kept.
+    """
+    if not is_unfinished(manifest):
+        raise invalid_input(
+            "This picture's run cannot be gone on with: it is finished, or its states were not kept.",
+            "Run again makes it from noise.",
+        )
+    kept = trajectory_of(manifest)
+    assert kept is not None
+    settings = settings_of(manifest)
+    # What stopped the first run would stop this one at once.
+    sampler = {**settings["sampler"], "max_rounds": None, "stop_movement": None}
+    sampler |= {"variation_step": None, "compare_sequential": False}
+    values = {**settings, "sampler": sampler}
+    return build_spec(values, JobSpec.from_json(manifest["spec"]).device, {"start": kept})
 
 
 def trajectory_of(manifest: Mapping[str, Any]) -> ArtifactRef | None:
@@ -138,11 +184,17 @@ def trajectory_of(manifest: Mapping[str, Any]) -> ArtifactRef | None:
     return ArtifactRef.from_json(kept) if kept else None
 
 
+def own_twin(project: Project, record: ResultRecord) -> ResultRecord | None:
+    """The sequential twin that a picture's own job made; ``None`` when it was not asked to."""
+    found = project.results(ResultFilter(job=record.job), limit=None)
+    return next((other for other in found if other.name == record.name + TWIN_SUFFIX), None)
+
+
 def find_twin(project: Project, spec: JobSpec, like: Mapping[str, Any]) -> ResultRecord | None:
     """A picture of the history that this job would only make again; called on a thread.
 
     It must come from the same weights and the same device as the picture with the manifest ``like``,
-    which it shall be compared with: else neither pictures nor seconds would mean anything.
+    which it shall be compared with, and be made alone: else its seconds would mean nothing.
     """
     wanted = ResultFilter(kind=KIND, model=str(spec.params["model"]), text=str(spec.seed))
     for record in project.results(wanted, limit=SEARCHED):
@@ -151,7 +203,9 @@ def find_twin(project: Project, spec: JobSpec, like: Mapping[str, Any]) -> Resul
         manifest = project.manifest(record.id)
         if any(manifest.get(name) != like.get(name) for name in ("weights_sha256", "device")):
             continue
-        if _essence(manifest["spec"]["params"]) == _essence(spec.params) and manifest.get("sampling"):
+        measured = manifest.get("sampling") or {}
+        alone = "seconds" in measured and measured.get("pictures", 1) == 1
+        if alone and _essence(manifest["spec"]["params"]) == _essence(spec.params):
             return record
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer
@@ -16,6 +17,7 @@ from desktop.widgets.parts import ICON_BESIDE_TEXT, icon_button, label, line
 
 if TYPE_CHECKING:
     from desktop.services import Services
+    from engine.job import JobSpec
 
 MEMORY_MS = 2000
 GIB = 1024**3
@@ -44,6 +46,7 @@ class StatusBar(QFrame):
         self._pid: int | None = None
         self._memory_total = 0
         self._began = 0.0
+        self._foretells = True
         self._stage_text = ""
 
         self._lamp = QLabel()
@@ -204,6 +207,7 @@ class StatusBar(QFrame):
             self._show_job(False)
         elif running == job and not self._bar.isVisibleTo(self):
             self._began = time.monotonic()
+            self._foretells = _foretells(services.project.job(job).spec)
             self._say_stage("Starting")
             self._bar.setValue(0)
             self._left.setText("")
@@ -217,7 +221,7 @@ class StatusBar(QFrame):
         self._say_stage(stage or "Working")
         passed = time.monotonic() - self._began
         text = f"{share:.0%}".replace("%", " %")
-        if share > 0.02 and passed > 1:
+        if share > 0.02 and passed > 1 and self._foretells:
             text += f" · {duration(passed * (1 - share) / share)} left"
         self._left.setText(text)
         self._show_job(True)
@@ -261,3 +265,12 @@ class StatusBar(QFrame):
         result.setToolTip(self._actions.action(action).toolTip())
         result.clicked.connect(self._actions.action(action).trigger)
         return result
+
+
+def _foretells(spec: JobSpec) -> bool:
+    """Whether the progress of a job tells how long it will take.
+
+    Not that of parallel sampling: its steps converge in leaps.
+    """
+    sampler = spec.params.get("sampler")
+    return not (isinstance(sampler, Mapping) and sampler.get("name") == "parataa")

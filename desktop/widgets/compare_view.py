@@ -163,11 +163,12 @@ class CompareView(PanZoomView):
         if largest == 0:
             note = "The two pictures are equal in every pixel."
         else:
-            note = f"Mean difference {mean:.2f}, largest {largest} of 255"
+            close = self._agreement
+            note = f"RMS {close.rms_text}, PSNR {close.psnr_text}; mean difference {mean:.2f}, "
+            note += f"largest {largest} of 255"
             if self._mode is CompareMode.DIFFERENCE:
                 note += f", shown {self._gain:g} times"
-            close = self._agreement
-            note += f". RMS {close.rms_text} in [-1, 1], PSNR {close.psnr_text}, from 8-bit pixels."
+            note += ". RMS is of pixels in [-1, 1], from 8-bit pixels."
         if self._scaled:
             note += " B has another size and is scaled to that of A."
         self._note = note

@@ -137,6 +137,8 @@ class ParameterForm(QWidget):
         variant of ``sampler`` has one.
     skip
         Fields left out (the discriminator of a union, for example), named the same way.
+    more
+        What unfolds the advanced fields.
 
     Signals
     -------
@@ -154,6 +156,7 @@ class ParameterForm(QWidget):
         editors: Mapping[str, EditorFactory] | None = None,
         advanced: Collection[str] = (),
         skip: Collection[str] = (),
+        more: str = "More settings",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -168,7 +171,7 @@ class ParameterForm(QWidget):
         self._grid.setColumnMinimumWidth(0, LABEL_WIDTH)
         self._grid.setColumnStretch(2, 1)
         names = [n for n in schema["properties"] if n not in skip and n not in self._advanced]
-        self._more = self._make_more_button()
+        self._more = self._make_more_button(more)
         for name in [*names, *self._advanced]:
             if self._advanced and name == self._advanced[0]:
                 self._grid.addWidget(self._more, self._grid.rowCount(), 0, 1, 3)
@@ -194,9 +197,9 @@ class ParameterForm(QWidget):
             row.show(name not in self._advanced)
         self.reset()
 
-    def _make_more_button(self) -> QToolButton:
+    def _make_more_button(self, text: str) -> QToolButton:
         button = QToolButton(self)
-        button.setText("More settings")
+        button.setText(text)
         button.setCheckable(True)
         button.setAutoRaise(True)
         button.setArrowType(Qt.ArrowType.RightArrow)
@@ -314,7 +317,7 @@ class UnionEditor(FieldEditor):
         skip: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self._advanced, self._skip = advanced, skip
+        self._title, self._advanced, self._skip = title, advanced, skip
         self._key = str(schema["discriminator"]["propertyName"])
         self._definitions = definitions
         self._variants: dict[Any, Schema] = {}
@@ -341,6 +344,7 @@ class UnionEditor(FieldEditor):
                 self._definitions,
                 advanced=self._advanced,
                 skip=(self._key, *self._skip),
+                more=f"More of the {self._title.lower()}",
             )
             form.changed.connect(self.changed)
             if self._icon is not None:

@@ -74,7 +74,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self._theme = theme
         self._residuals = np.empty((0, 0), np.float32)
         self._finished = np.empty(0, np.int64)
-        self._tolerance = 0.0
+        self._tolerance, self._first = 0.0, 1
         self._cell: tuple[int, int] | None = None
         self._table = pg.colormap.get("viridis").getLookupTable(0.06, 0.98, 256, alpha=True)
         self._make_map()
@@ -137,7 +137,11 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self.set_rounds(np.empty((0, steps), np.float32), np.empty(0, np.int64), 1e-3)
 
     def set_rounds(
-        self, residuals: NDArray[np.floating], finished: NDArray[np.integer], tolerance: float
+        self,
+        residuals: NDArray[np.floating],
+        finished: NDArray[np.integer],
+        tolerance: float,
+        first: int = 1,
     ) -> None:
         """Show a run.
 
@@ -150,10 +154,12 @@ class ResidualMap(pg.GraphicsLayoutWidget):
             ``(R,)`` index of the lowest finished state after each round, T..0.
         tolerance
             At and below it a step counts as converged.
+        first
+            Number of the first round.
         """
         rounds, steps = residuals.shape
         self._residuals, self._finished = residuals[:, ::-1], finished
-        self._tolerance = tolerance
+        self._tolerance, self._first = tolerance, first
         self._image.setVisible(rounds > 0)
         if rounds:
             self._image.setImage(self._coloured(), autoLevels=False)
@@ -162,7 +168,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
             line.setData(*self._frontier_points())
         lowest = max(rounds, FEWEST_ROUNDS)
         self._map.setRange(xRange=(0.5, steps + 0.5), yRange=(0.5, lowest + 0.5), padding=0)
-        self._left.setTicks([_labelled(axis_ticks(lowest, 8))])
+        self._left.setTicks([_labelled(axis_ticks(lowest, 8), first - 1)])
         self._bottom.setTicks([_labelled(axis_ticks(steps, 5))])
         for mark in self._mark:
             mark.setPos(float(np.log10(max(tolerance, 1e-12))))
@@ -194,7 +200,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         steps = self.shape[1]
         for row, column in np.argwhere(~np.isnan(self._residuals)):
             done = steps - int(self._finished[row])
-            table.writerow([row + 1, column + 1, f"{self._residuals[row, column]:.6g}", done])
+            table.writerow([self._first + row, column + 1, f"{self._residuals[row, column]:.6g}", done])
         return text.getvalue().encode()
 
     def exported(self, suffix: str) -> bytes:
@@ -228,7 +234,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
     # --- pointing ---------------------------------------------------------------------------------
 
     def cell_at(self, point: QPointF) -> tuple[int, int] | None:
-        """Round and step (both from 1) under a point of this widget."""
+        """Row and step (both from 1) under a point of this widget."""
         scene = self.mapToScene(point.toPoint())
         if not self._map.sceneBoundingRect().contains(scene):
             return None
@@ -238,7 +244,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         return (row, step) if 1 <= row <= rounds and 1 <= step <= steps else None
 
     def cell_text(self, row: int, step: int) -> str:
-        """What a cell says; both numbers from 1."""
+        """What a cell says; row and step from 1."""
         residual = float(self._residuals[row - 1, step - 1])
         steps = self.shape[1]
         if np.isnan(residual):
@@ -247,7 +253,7 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         else:
             side = "within" if residual <= self._tolerance else "above"
             state = f"residual {residual:.2g}, {side} the tolerance"
-        return f"Round {row}, step {step} of {steps}: {state}"
+        return f"Round {self._first + row - 1}, step {step} of {steps}: {state}"
 
     def _point_at(self, cell: tuple[int, int] | None) -> None:
         self._cell = cell
@@ -340,5 +346,5 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self._scale_axis.setLabel(f"Residual (RMS), tolerance {self._tolerance:g}", **self._style)
 
 
-def _labelled(values: list[int]) -> list[tuple[float, str]]:
-    return [(float(value), str(value)) for value in values]
+def _labelled(values: list[int], offset: int = 0) -> list[tuple[float, str]]:
+    return [(float(value), str(value + offset)) for value in values]

@@ -91,8 +91,14 @@ def add_parallel(
     colour: int = 100,
     device: str = "cpu",
     index: int = 0,
+    pictures: int = 1,
+    before: int = 0,
 ) -> int:
-    """Add a picture as a parallel run leaves it; ``finished`` > 0 for one that was cancelled."""
+    """Add a picture as a parallel run leaves it.
+
+    ``finished`` > 0 for one that was cancelled, ``before`` > 0 for one that was gone on with after
+    so many rounds.
+    """
     trace = project.store.put(trace_bytes(film=film), "application/x-safetensors", {"name": "trace"})
     kept = project.store.put(b"x" * 3 * 2**20, "application/x-safetensors", {"name": "trajectory"})
     about = {
@@ -100,7 +106,7 @@ def add_parallel(
         "order": STEPS,
         "window": STEPS,
         "memory": 3,
-        "rounds": ROUNDS,
+        "rounds": ROUNDS + before,
         "evaluations": 60,
         "converged": finished == 0,
         "stopped": "cancelled" if finished else "converged",
@@ -113,7 +119,8 @@ def add_parallel(
         "trace": trace.to_json(),
         "trajectory": kept.to_json() if trajectory else None,
     }
-    sampling = {"evaluations": 60, "seconds": 2.5, "steps": STEPS, "rounds": ROUNDS}
+    sampling = {"evaluations": 60, "seconds": 2.5, "steps": STEPS}
+    sampling |= {"rounds": ROUNDS + before, "pictures": pictures}
     return add_picture(
         project, job, colour, device, index, parallel=about, sampling=sampling
     )  # fmt: skip
@@ -123,12 +130,18 @@ def add_sequential(
     project: Project, job: str, *, colour: int = 100, device: str = "cpu", seconds: float = 0.5
 ) -> int:
     """Add a picture as a sequential run leaves it."""
-    sampling = {"evaluations": 2 * STEPS, "seconds": seconds, "steps": STEPS}
+    sampling = {"evaluations": STEPS, "seconds": seconds, "steps": STEPS, "pictures": 1}
     return add_picture(project, job, colour, device, 0, sampling=sampling)
 
 
 def add_picture(
-    project: Project, job: str, colour: int, device: str, index: int, **details: Any
+    project: Project,
+    job: str,
+    colour: int,
+    device: str,
+    index: int,
+    suffix: str = "",
+    **details: Any,
 ) -> int:
     """Add a plain picture with a manifest."""
     made = project.job(job).spec
@@ -136,7 +149,7 @@ def add_picture(
         "format": "triptych-manifest",
         "version": 1,
         "job": job,
-        "name": f"image-{index + 1:04d}",
+        "name": f"image-{index + 1:04d}{suffix}",
         "spec": made.to_json(),
         "prompt": made.params["prompt"],
         "seed": made.seed + index,

@@ -466,8 +466,8 @@ def test_two_results_are_compared_in_three_ways(filled: ImagesPage, qtbot: QtBot
         assert filled.stage.compare.mode is mode
         filled.stage.grab()
     assert filled.stage.info.text() == (
-        "Mean difference 50.00, largest 50 of 255, shown 4 times. "
-        "RMS 0.39 in [-1, 1], PSNR 14.2 dB, from 8-bit pixels."
+        "RMS 0.39, PSNR 14.2 dB; mean difference 50.00, largest 50 of 255, shown 4 times. "
+        "RMS is of pixels in [-1, 1], from 8-bit pixels."
     )
     filled.stage.leave_compare()
     assert not filled.stage.comparing

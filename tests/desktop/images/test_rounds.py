@@ -50,9 +50,22 @@ def test_a_retry_counts_from_the_first_round_again() -> None:
     assert np.array_equal(rounds.residuals, rounds_of_a_run()[0][:2], equal_nan=True)
 
 
-def about(project: Project, data: bytes) -> dict[str, Any]:
+def test_a_run_that_is_gone_on_with_goes_on_counting() -> None:
+    rounds = Rounds(STEPS, 1e-3)
+    for values in list(events_of_a_run())[2:]:
+        rounds.add(values)
+    assert (rounds.first, rounds.count, rounds.number) == (3, 3, 5)
+    assert np.array_equal(rounds.residuals, rounds_of_a_run()[0][2:], equal_nan=True)
+
+
+def about(project: Project, data: bytes, rounds: int = ROUNDS) -> dict[str, Any]:
     stored = project.store.put(data, "application/x-safetensors", {"name": "trace"})
-    return {"trace": stored.to_json(), "tolerance": 1e-3}
+    return {"trace": stored.to_json(), "tolerance": 1e-3, "rounds": rounds}
+
+
+def test_the_trace_of_a_run_that_was_gone_on_with_starts_later(project: Project) -> None:
+    trace = read_trace(project, about(project, trace_bytes(), rounds=ROUNDS + 7))
+    assert (trace.rounds.first, trace.rounds.number) == (8, ROUNDS + 7)
 
 
 def test_a_trace_has_the_rounds_and_a_picture_of_each(project: Project) -> None:

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from desktop.images.catalogue import Catalogue
 from desktop.images.controls import PARALLEL_ON_CPU
 from desktop.images.page import ImagesPage
-from desktop.images.run_figures import CPU_NOTE, Comparison, Figures
+from desktop.images.run_figures import CPU_NOTE, PIXEL_NOTE, Comparison, Figures
 from desktop.images.vary_form import VaryForm, effect
 from desktop.services import Services
 from desktop.widgets.compare_view import Agreement, CompareMode
@@ -100,7 +100,7 @@ def test_the_map_and_the_figures_grow_with_every_round(
     assert panel.figures.rows == [
         ("", "Parallel", "Sequential"),
         ("Rounds", "5", "20"),
-        ("Evaluations", str((~np.isnan(residuals)).sum()), "40"),
+        ("Evaluations", str((~np.isnan(residuals)).sum()), "20"),
         ("Seconds", "2.50", "?"),
     ]
     assert panel.figures.note.text() == CPU_NOTE
@@ -174,7 +174,7 @@ def test_a_finished_run_shows_how_it_ended(page: ImagesPage, project: Project, q
     assert panel.figures.state.text() == "All steps converged after 5 rounds"
     assert panel.figures.rows[1:] == [
         ("Rounds", "5", "20"),
-        ("Evaluations", "60", "40"),
+        ("Evaluations", "60", "20"),
         ("Seconds", "2.50", "?"),
     ]
     assert panel.map is not None
@@ -323,6 +323,63 @@ def test_a_picture_of_before_there_were_figures_is_shown_all_the_same(
     assert "cannot be solved in rounds" in page.sampling.panel.message.text()
 
 
+def test_a_stopped_run_is_gone_on_with(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    result = finished(project, finished=7, trajectory=True)
+    show(page, result, qtbot)
+    panel = page.sampling.panel
+    assert panel.solve_rest.isVisible()
+    panel.solve_rest.click()
+    made = project.jobs()[-1].spec
+    kept = project.manifest(result)["parallel"]["trajectory"]
+    assert made.inputs["start"].to_json() == kept  # type: ignore[union-attr]
+    assert page.showing.subject is not None
+    assert page.showing.subject.job == project.jobs()[-1].id
+
+
+@pytest.mark.parametrize("details", [{"finished": 7}, {"trajectory": True}])
+def test_what_cannot_be_gone_on_with_is_not_offered(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot, details: dict[str, Any]
+) -> None:
+    show(page, finished(project, **details), qtbot)
+    assert not page.sampling.panel.solve_rest.isVisible()
+    assert not action(quiet_services, "solve_rest").isEnabled()
+
+
+def test_a_run_that_was_gone_on_with_counts_on_and_claims_no_seconds(
+    page: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    show(page, finished(project, before=6), qtbot)
+    panel = page.sampling.panel
+    assert panel.figures.state.text() == "All steps converged after 11 rounds"
+    assert panel.figures.rows[1] == ("Rounds", "11", "20")
+    assert panel.figures.rows[3] == ("Seconds", "?", "?")
+    assert panel.map is not None
+    assert panel.map.cell_text(1, 1).startswith("Round 7")
+
+
+def test_the_seconds_of_a_batch_are_not_passed_off_as_one_pictures(
+    page: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    show(page, finished(project, pictures=4), qtbot)
+    note = page.sampling.panel.figures.note.text()
+    assert note.startswith("The seconds in parallel are those of 4 pictures together.")
+
+
+def test_what_the_engine_measured_of_batches_is_said(
+    page: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    for notes, said in ((["Batches do not pay here."], "Batches do not pay here."), ([], "")):
+        job = project.add_job(spec(9 + len(notes)))
+        project.set_job_state(job, JobState.RUNNING)
+        result = add_parallel(project, job)
+        metrics = {"seconds": 1.0, "batch_gain": 1.2, "notes": notes}
+        project.set_job_state(job, JobState.SUCCEEDED, metrics=metrics)
+        show(page, result, qtbot)
+        assert page.sampling.panel.figures.note.text() == said
+
+
 # --- comparing ------------------------------------------------------------------------------------
 
 
@@ -342,13 +399,13 @@ def test_the_twin_of_the_history_is_compared_at_once(
     assert page.sampling.panel.figures.rows == [
         ("", "Parallel", "Sequential"),
         ("Rounds", "5", "20"),
-        ("Evaluations", "60", "40"),
+        ("Evaluations", "60", "20"),
         ("Seconds", "2.50", "0.50"),
-        ("RMS, pixels in [-1, 1]", f"{rms:.2g}", ""),
+        ("RMS", f"{rms:.2g}", ""),
         ("PSNR", f"{psnr:.1f} dB", ""),
     ]
     note = page.sampling.panel.figures.note.text()
-    assert note == f"Measured here: parallel took 5.0 times as long. {CPU_NOTE}"
+    assert note == f"Measured here: parallel took 5.0 times as long. {CPU_NOTE} {PIXEL_NOTE}"
     page.stage.leave_compare()
     assert len(page.stage.canvas.tiles) == 1
     page.sampling.panel.compare.click()
@@ -385,6 +442,56 @@ def test_without_a_twin_one_is_made_and_then_compared(
     assert panel.compare_note.text() == ""
     assert panel.compare.isEnabled()
     assert panel.figures.rows[3] == ("Seconds", "2.50", "0.50")
+    settle(page, qtbot)
+
+
+def own_twin(project: Project, job: str, colour: int) -> int:
+    """The sequential twin that a parallel job makes when it is asked to compare."""
+    sampling = {"evaluations": STEPS, "seconds": 0.7, "steps": STEPS, "pictures": 1}
+    details = {"sampling": sampling, "sequential_of": "image-0001"}
+    return add_picture(project, job, colour, "cpu", 0, "-sequential", **details)
+
+
+def test_the_twin_that_the_job_made_itself_is_used_and_its_figures_are_there_at_once(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    job = project.add_job(spec(sampler={**PARALLEL, "compare_sequential": True}))
+    project.set_job_state(job, JobState.RUNNING)
+    result = add_parallel(project, job, colour=100)
+    twin = own_twin(project, job, 102)
+    project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 3.0})
+    show(page, result, qtbot)
+    qtbot.waitUntil(lambda: len(page.sampling.panel.figures.rows) == 6, timeout=WAIT_MS)
+    assert page.sampling.panel.figures.rows[3] == ("Seconds", "2.50", "0.70")
+    assert not page.stage.comparing, "nobody asked to see it yet"
+    page.sampling.panel.compare.click()
+    qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
+    assert project.jobs()[-1].id == job, "nothing was run"
+    show(page, twin, qtbot)
+    assert "sequential twin of a parallel picture" in page.sampling.panel.message.text()
+    assert not page.sampling.panel.parallel.isVisible()
+
+
+def test_a_twin_does_not_take_the_place_of_a_picture_of_its_job(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    bridge = quiet_services.bridge
+    sampler = {**PARALLEL, "compare_sequential": True}
+    job = start(page, quiet_services, project, count=2, sampler=sampler)
+    first = add_parallel(project, job)
+    bridge.result_added.emit(first, job)
+    bridge.result_added.emit(own_twin(project, job, 90), job)
+    second = add_parallel(project, job, index=1)
+    bridge.result_added.emit(second, job)
+    assert [tile.key for tile in page.stage.canvas.tiles] == [first, second]
+    project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 3.0})
+    bridge.finished.emit(job, {})
+    assert page.gallery.selected() == [second, first]
+    known = page.model.job(job)
+    assert known is not None
+    known.results = []
+    page.showing.show_job(job)
+    assert known.results == [first, second]
     settle(page, qtbot)
 
 

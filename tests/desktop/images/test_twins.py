@@ -118,7 +118,8 @@ def varied_manifest() -> dict[str, Any]:
 
 
 def test_a_variation_can_be_varied_but_has_no_sequential_twin() -> None:
-    about = varied_manifest()
+    kept = ArtifactRef("cd" * 32, "application/x-safetensors", 99)
+    about = {**varied_manifest(), "parallel": {"trajectory": kept.to_json()}}
     assert twins.varied_at(about) == 8
     with pytest.raises(EngineError, match="varied from another one"):
         twins.sequential_twin(about)
@@ -134,6 +135,43 @@ def test_a_variation_is_made_again_from_its_start_and_with_another_seed_from_noi
     other = specs.varied(about)
     assert dict(other.inputs) == {}
     assert other.params["sampler"]["variation_step"] is None
+
+
+def test_a_variation_whose_trajectory_was_not_kept_cannot_be_varied() -> None:
+    with pytest.raises(EngineError, match="nothing to vary it from"):
+        twins.variation(varied_manifest(), PICTURE, 3, {"prompt": "rocket"}, keep_trajectory=False)
+
+
+def stopped(finished: int = 7, *, kept: bool = True) -> dict[str, Any]:
+    """The manifest of a run that was cancelled with so many steps unsolved."""
+    sampler = {"name": "parataa", "max_rounds": 9, "stop_movement": 0.1, "tolerance": 1e-4}
+    trajectory = ArtifactRef("cd" * 32, "application/x-safetensors", 99).to_json() if kept else None
+    about = {"converged": False, "finished": finished, "trajectory": trajectory}
+    return manifest(spec(4, sampler, count=3), parallel=about)
+
+
+def test_a_stopped_run_is_gone_on_with_from_its_states_without_what_stopped_it() -> None:
+    job = twins.continuation(stopped())
+    assert dict(job.inputs) == {"start": ArtifactRef("cd" * 32, "application/x-safetensors", 99)}
+    sampler = job.params["sampler"]
+    assert (sampler["max_rounds"], sampler["stop_movement"]) == (None, None)
+    assert (sampler["variation_step"], sampler["tolerance"]) == (None, 1e-4)
+    assert (job.seed, job.params["count"]) == (4, 1)
+
+
+@pytest.mark.parametrize("about", [manifest(spec()), stopped(kept=False)])
+def test_what_is_finished_or_not_kept_cannot_be_gone_on_with(about: dict[str, Any]) -> None:
+    assert not twins.is_unfinished(about)
+    with pytest.raises(EngineError, match="cannot be gone on with"):
+        twins.continuation(about)
+
+
+def test_a_stopped_picture_is_varied_from_its_solved_steps_only() -> None:
+    changes = {"prompt": "rocket"}
+    with pytest.raises(EngineError, match="last 7 steps unsolved") as caught:
+        twins.variation(stopped(), PICTURE, 6, changes, keep_trajectory=False)
+    assert "at least 7 steps" in caught.value.hint
+    assert twins.variation(stopped(), PICTURE, 7, changes, keep_trajectory=False).inputs
 
 
 # --- in the history -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from desktop.services import Services
 from desktop.shell.status_bar import StatusBar, duration
+from engine.job import JobSpec
 from tests.desktop.support import WAIT_MS
 from tests.engine.executors.watching import job as spec
 
@@ -49,6 +50,22 @@ def test_a_running_job_is_shown_and_gone_when_it_ends(
         services.bridge.cancel(job)
     assert bar.job_text == ""
     qtbot.waitUntil(lambda: bar.queue_text == "Queue")
+
+
+@pytest.mark.parametrize(("sampler", "foretold"), [("ddim", True), ("parataa", False)])
+def test_the_time_left_is_not_told_where_progress_does_not_tell_it(
+    bar: StatusBar, services: Services, sampler: str, foretold: bool
+) -> None:
+    bridge = services.bridge
+    bridge.pause()
+    job = bridge.submit(JobSpec("images.generate", {"sampler": {"name": sampler}}))
+    bridge._running = job
+    bridge.job_changed.emit(job)
+    bar._began -= 10
+    bridge.progressed.emit(job, 15.0, 30.0, "Round 4: 15 of 30 steps solved")
+    assert bar.job_text.startswith("Round 4: 15 of 30 steps solved 50 %")
+    assert ("left" in bar.job_text) == foretold
+    bridge._running = None
 
 
 def test_a_paused_queue_says_so(qtbot: QtBot, bar: StatusBar, services: Services) -> None:

@@ -108,8 +108,8 @@ def test_the_difference_of_red_and_blue_is_magenta(view: CompareView) -> None:
     view.set_gain(1)
     assert colour_at(view, 150, 100) == "#ff00ff"
     assert view.note == (
-        "Mean difference 170.00, largest 255 of 255, shown 1 times. "
-        "RMS 1.6 in [-1, 1], PSNR 1.8 dB, from 8-bit pixels."
+        "RMS 1.6, PSNR 1.8 dB; mean difference 170.00, largest 255 of 255, shown 1 times. "
+        "RMS is of pixels in [-1, 1], from 8-bit pixels."
     )
 
 

@@ -120,6 +120,14 @@ def test_the_cell_under_the_mouse_is_read_out(residual_map: ResidualMap, qtbot: 
     assert residual_map.cell_text(1, STEPS).endswith("not looked at yet")
 
 
+def test_rounds_may_start_later_than_with_the_first(residual_map: ResidualMap) -> None:
+    residual_map.set_rounds(*rounds_of_a_run(), 1e-3, first=7)
+    assert residual_map.cell_text(1, 2).startswith("Round 7, step 2")
+    rows = list(csv.DictReader(io.StringIO(residual_map.exported("csv").decode())))
+    assert {row["round"] for row in rows} == {"7", "8", "9", "10", "11"}
+    assert residual_map._left._tickLevels[0][0] == (1.0, "7")
+
+
 def test_arrow_keys_move_a_cell_that_is_read_out(residual_map: ResidualMap, qtbot: QtBot) -> None:
     residual_map.set_rounds(*rounds_of_a_run(), 1e-3)
     heard: list[str] = []
