@@ -11,24 +11,32 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
+from engine.model_commands import configure_models, list_installed, run_models
+from engine.terminal import (
+    BAD_INPUT,
+    CANCELLED,
+    FAILED,
+    OK,
+    StopOnInterrupt,
+    add_json,
+    tell,
+    write,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from engine.headless import Outcome
     from engine.job import JobSpec
-    from engine.model_info import ModelInfo
 
-OK, BAD_INPUT, FAILED, CANCELLED = 0, 2, 3, 130
 MAX_JOB_FILE = 16 << 20
 
 
@@ -83,21 +91,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-# --- what is written ------------------------------------------------------------------------------
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-def _write_json(value: dict[str, Any]) -> None:
-    _write(json.dumps(value, indent=2))
+# --- how commands end -----------------------------------------------------------------------------
 
 
 def _exit_code(error: EngineError) -> int:
@@ -109,13 +103,13 @@ def _exit_code(error: EngineError) -> int:
 
 def _tell_error(error: EngineError, as_json: bool, **more: Any) -> int:
     if as_json:
-        _write_json({"error": error.to_json(), **more})
+        write_json({"error": error.to_json(), **more})
     else:
-        _tell(f"triptych: {error.message}")
+        tell(f"triptych: {error.message}")
         if error.hint:
-            _tell(f"  {error.hint}")
+            tell(f"  {error.hint}")
         if error.detail and error.code is ErrorCode.INTERNAL:
-            _tell(error.detail)
+            tell(error.detail)
     return _exit_code(error)
 
 
@@ -128,8 +122,8 @@ def _window(options: argparse.Namespace) -> int:
 
     obstacle = window_obstacle()
     if obstacle:
-        _tell(f"triptych: {obstacle} The window was not opened.")
-        _tell("  `triptych doctor` says what to do; `triptych --help` lists what works without.")
+        tell(f"triptych: {obstacle} The window was not opened.")
+        tell("  `triptych doctor` says what to do; `triptych --help` lists what works without.")
         return FAILED
     arguments = [] if options.project is None else ["--project", str(options.project)]
     # Not in this process: it may have loaded torch, and the window starts faster without.
@@ -137,7 +131,7 @@ def _window(options: argparse.Namespace) -> int:
 
 
 def _configure_doctor(parser: argparse.ArgumentParser) -> None:
-    _add_json(parser)
+    add_json(parser)
     parser.add_argument("--quick", action="store_true", help="load no torch, verify no weights")
     parser.add_argument("--quiet", action="store_true", help="say only what is not in order")
 
@@ -150,56 +144,23 @@ def _doctor(options: argparse.Namespace) -> int:
     for check in diagnose(quick=options.quick):
         checks.append(check)
         if not (options.json or (options.quiet and check.state == "ok")):
-            _write(f"{marks[check.state]}  {check.name}: {check.text}")
+            write(f"{marks[check.state]}  {check.name}: {check.text}")
             if check.hint:
-                _write(f"         {check.hint}")
+                write(f"         {check.hint}")
     result = report(checks)
     if options.json:
-        _write_json(result)
+        write_json(result)
     return OK if result["ok"] else FAILED
 
 
 # --- running jobs ---------------------------------------------------------------------------------
 
 
-class StopOnInterrupt:
-    """Within it, the first Ctrl-C (or SIGTERM) asks to stop; the second ends the process at once.
-
-    Ending at once is safe: results are whole files from the moment they exist.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._previous: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        """Whether the user wants to stop."""
-        return self._asked
-
-    def __enter__(self) -> StopOnInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            os._exit(CANCELLED)
-        self._asked = True
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="write one JSON object")
-
-
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the results (here)"
     )
-    _add_json(parser)
+    add_json(parser)
 
 
 def _configure_generate(parser: argparse.ArgumentParser) -> None:
@@ -270,13 +231,13 @@ def _tell_outcome(outcome: Outcome, as_json: bool, details: dict[str, Any]) -> i
     if as_json and outcome.error is None:
         known = {"files": files, "seconds": None, "model_evaluations": None, "device": None}
         more = {"weights_sha256": None, "warnings": outcome.warnings}
-        _write_json({**known, **more, **details, **outcome.metrics})
+        write_json({**known, **more, **details, **outcome.metrics})
         return OK
     if not as_json:
         for path in files:
-            _write(path)
+            write(path)
         for note in (*outcome.warnings, *outcome.metrics.get("notes", ())):
-            _tell(f"note: {note}")
+            tell(f"note: {note}")
     if outcome.error is not None:
         return _tell_error(outcome.error, as_json, files=files, warnings=outcome.warnings)
     return OK
@@ -288,7 +249,7 @@ def _tell_outcome(outcome: Outcome, as_json: bool, details: dict[str, Any]) -> i
 def _configure_example(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", type=Path, metavar="DIR", help="folder of the example project")
     parser.add_argument("--open", action="store_true", help="open the window on it afterwards")
-    _add_json(parser)
+    add_json(parser)
 
 
 def _example(options: argparse.Namespace) -> int:
@@ -313,135 +274,27 @@ def _example(options: argparse.Namespace) -> int:
     if options.open and obstacle is None:
         return _window(argparse.Namespace(project=folder))
     if options.json:
-        _write_json({"project": str(folder), "files": [str(path) for path in files]})
+        write_json({"project": str(folder), "files": [str(path) for path in files]})
         return OK
     if options.open:
-        _tell(f"{obstacle} The example was run without a window.")
-    _tell(f"The example project is in {folder}. Its results:")
+        tell(f"{obstacle} The example was run without a window.")
+    tell(f"The example project is in {folder}. Its results:")
     for path in files:
-        _write(str(path))
+        write(str(path))
     return OK
 
 
-# --- models, lists --------------------------------------------------------------------------------
-
-
-def _configure_models(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|add|verify|remove")
-    listing = actions.add_parser("list", help="what is installed, what it needs, and what is broken")
-    adding = actions.add_parser("add", help="install a model from a file or folder")
-    adding.add_argument("path", type=Path)
-    adding.add_argument("--name", help="what to call it (the file's name)")
-    adding.add_argument(
-        "--num-heads", type=int, metavar="N", help="attention heads, where the file does not tell"
-    )
-    adding.add_argument(
-        "--vae",
-        metavar="NAME",
-        help="installed VAE that decodes a latent DiT file, or 'none' (the first that fits)",
-    )
-    adding.add_argument("--licence", metavar="TEXT", help="its licence (what its card says)")
-    adding.add_argument(
-        "--in-place", action="store_true", help="copy nothing; use the files where they are"
-    )
-    verifying = actions.add_parser("verify", help="compare files with their checksums")
-    verifying.add_argument("name", nargs="?", help="one model (all)")
-    removing = actions.add_parser("remove", help="remove a model that was added")
-    removing.add_argument("name")
-    for action in (listing, adding, verifying, removing):
-        _add_json(action)
-
-
-def _models(options: argparse.Namespace) -> int:
-    actions = {"add": _models_add, "verify": _models_verify, "remove": _models_remove}
-    return actions.get(options.action, _models_list)(options)
-
-
-def _models_list(options: argparse.Namespace) -> int:
-    from engine.weights import list_broken, list_models
-
-    models, broken = list_models(), list_broken()
-    if options.json:
-        unusable = [{"name": name, "error": error.to_json()} for name, error in broken]
-        _write_json({"models": [item.to_json() for item in models], "broken": unusable})
-        return OK
-    for item in models:
-        _write(_describe_model(item))
-    return OK
-
-
-def _models_add(options: argparse.Namespace) -> int:
-    from engine.job import Progress
-    from engine.progress import ProgressLine
-    from engine.weights import add_model
-
-    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as line:
-
-        def show(done: float, total: float, stage: str) -> None:
-            if stop():
-                raise EngineError(ErrorCode.CANCELLED, "Stopped; nothing was added.")
-            line.show(Progress("", done, total, stage))
-
-        added = add_model(
-            options.path,
-            options.name,
-            num_heads=options.num_heads,
-            vae=options.vae,
-            licence=options.licence,
-            in_place=options.in_place,
-            on_progress=show,
-        )
-    if options.json:
-        _write_json({"models": [added.to_json()]})
-        return OK
-    _write(_describe_model(added))
-    _tell("Added and verified.")
-    if added.vae:
-        _tell(f"Its latents are decoded by the VAE {added.vae}.")
-    return OK
-
-
-def _models_verify(options: argparse.Namespace) -> int:
-    from engine.weights import list_models, verify_model
-
-    names = [options.name] if options.name else [item.name for item in list_models()]
-    checked = [verify_model(name) for name in names]
-    if options.json:
-        _write_json({"models": [item.to_json() for item in checked]})
-        return OK
-    for item in checked:
-        _write(_describe_model(item))
-    _tell("All as they should be.")
-    return OK
-
-
-def _models_remove(options: argparse.Namespace) -> int:
-    from engine.weights import remove_model
-
-    remove_model(options.name)
-    if options.json:
-        _write_json({"removed": options.name})
-    else:
-        _tell(f"Removed {options.name}.")
-    return OK
-
-
-def _describe_model(item: ModelInfo) -> str:
-    size = f"{item.size / (1 << 20):.1f} MiB"
-    needs = f"needs the extra {', '.join(item.needs)}" if item.needs else ""
-    title = item.title if item.title != item.name else ""
-    parts = (item.name, title, item.architecture, size, item.licence, needs, f"sha256 {item.sha256}")
-    return "  ".join(filter(None, parts))
+# --- lists --------------------------------------------------------------------------------
 
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("samplers", "jobs", "models"))
-    _add_json(parser)
+    add_json(parser)
 
 
 def _list(options: argparse.Namespace) -> int:
     if options.what == "models":
-        return _models_list(options)
+        return list_installed(options)
     if options.what == "samplers":
         from engine.command_flags import SAMPLERS
 
@@ -453,10 +306,10 @@ def _list(options: argparse.Namespace) -> int:
         load_job_modules()
         titles = {name: kind.title for name, kind in JOBS}
     if options.json:
-        _write_json({options.what: [{"name": n, "title": t} for n, t in titles.items()]})
+        write_json({options.what: [{"name": n, "title": t} for n, t in titles.items()]})
         return OK
     for name, title in titles.items():
-        _write(f"{name}  {title}")
+        write(f"{name}  {title}")
     return OK
 
 
@@ -473,7 +326,7 @@ COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
-    "models": Command("list, add, verify and remove models", _configure_models, _models),
+    "models": Command("list, add, verify and remove models", configure_models, run_models),
     "list": Command("list samplers, kinds of jobs, or models", _configure_list, _list),
     "doctor": Command("check whether Triptych can run here", _configure_doctor, _doctor),
 }

@@ -145,6 +145,7 @@ def _details(setup: Setup, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:
         "model": params.model,
         "model_title": setup.generator.info.title,
         "weights_sha256": setup.generator.info.sha256,
+        "vae": setup.generator.info.vae,
         "sampler": params.sampler.name,
         "steps": params.steps,
         "guidance": params.guidance,
