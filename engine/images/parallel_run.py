@@ -25,14 +25,7 @@ from engine.images.generators import (
     evaluation_bytes,
     initial_noise,
 )
-from engine.images.parallel import (
-    ParallelSettings,
-    ParallelSolver,
-    PictureState,
-    Round,
-    cold_start,
-    warm_start,
-)
+from engine.images.parallel import ParallelSolver
 from engine.images.parallel_rows import (
     PROBE_ROWS,
     WORTHWHILE_GAIN,
@@ -42,6 +35,7 @@ from engine.images.parallel_rows import (
     probe_network,
 )
 from engine.images.parallel_start import missing_start, read_start
+from engine.images.parallel_state import ParallelSettings, PictureState, Round, cold_start, warm_start
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.parataa import settings_of, solve_sequentially, system_of
 from engine.images.runs import Chunk, Sampled, Setup

@@ -10,7 +10,7 @@ import torch
 
 from engine.errors import EngineError, invalid_input
 from engine.images.metadata import read_manifest
-from engine.images.parallel import ParallelSettings, PictureState
+from engine.images.parallel_state import ParallelSettings, PictureState
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.runs import Setup
 from engine.images.trajectory import Trajectory, read_trajectory, run_facts

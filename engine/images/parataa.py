@@ -9,14 +9,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import invalid_input
-from engine.images.parallel import (
-    Evaluate,
-    ParallelSettings,
-    ParallelSolver,
-    PictureState,
-    cold_start,
-)
+from engine.images.parallel import ParallelSolver
 from engine.images.parallel_rows import Place, RowEvaluator
+from engine.images.parallel_state import Evaluate, ParallelSettings, PictureState, cold_start
 from engine.images.parallel_system import TriangularSystem, dpmpp_2m_system, first_order_system
 from engine.images.params import ParataaParams
 from engine.images.samplers import SAMPLERS, Denoiser, OnStep, Sampler

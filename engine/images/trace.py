@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
 
-from engine.images.parallel import Round
+from engine.images.parallel_state import Round
 
 FILM_EDGE = 256
 """Largest edge of the pictures kept for the replay, in pixels."""

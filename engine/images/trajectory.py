@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from engine.errors import bad_file, invalid_input
 from engine.images.generators import Generator
-from engine.images.parallel import Iterate, ParallelSettings, PictureState
+from engine.images.parallel_state import Iterate, ParallelSettings, PictureState
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.schedule import TimeGrid
 from engine.weight_files import read_safetensors

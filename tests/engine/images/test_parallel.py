@@ -13,19 +13,15 @@ from torch import Tensor
 from engine.errors import EngineError, ErrorCode
 from engine.images.diffusion import guide
 from engine.images.dit import DiT, DiTConfig
-from engine.images.parallel import (
-    CONVERGED,
-    MAX_ROUNDS,
-    MOVEMENT,
+from engine.images.parallel import CONVERGED, MAX_ROUNDS, MOVEMENT, ParallelSolver, triangular_anderson
+from engine.images.parallel_rows import Place, RowEvaluator, probe_network
+from engine.images.parallel_state import (
     Evaluate,
     ParallelSettings,
-    ParallelSolver,
     PictureState,
     cold_start,
-    triangular_anderson,
     warm_start,
 )
-from engine.images.parallel_rows import Place, RowEvaluator, probe_network
 from engine.images.parallel_system import dpmpp_2m_system, first_order_system
 from engine.images.params import DdimParams, DpmSolverParams, ParataaParams
 from engine.images.parataa import parataa, settings_of, solve_sequentially, system_of

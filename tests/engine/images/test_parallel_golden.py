@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.images.parallel import (
+from engine.images.parallel import ParallelSolver
+from engine.images.parallel_state import (
     Evaluate,
     ParallelSettings,
-    ParallelSolver,
     PictureState,
     cold_start,
     warm_start,
