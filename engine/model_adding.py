@@ -75,7 +75,7 @@ def add_model(
         ``bad_file`` when it is no model Triptych knows, ``invalid_input`` when the name is taken or
         the disk is full. Nothing is added then.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     name = _free_name(
         name or re.sub(r"[^A-Za-z0-9._-]+", "-", path.name if path.is_dir() else path.stem)
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from engine.errors import bad_file
 from engine.weight_files import unavailable, unreadable
 
 BUILTIN = "builtin"
@@ -55,6 +57,19 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise unreadable(path, "it is not a JSON object")
     return value
+
+
+@contextlib.contextmanager
+def damage_named(folder: Path) -> Iterator[None]:
+    """Within it, descriptions that lack what they must say, or say nonsense, are ``bad_file``."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise bad_file(
+            f"{folder.name} cannot be used: its descriptions are damaged "
+            f"({type(error).__name__}: {error}). It was not loaded.",
+            "Get the folder again.",
+        ) from error
 
 
 def read_card(folder: Path) -> dict[str, str]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine import extras
 from engine.errors import EngineError, ErrorCode, bad_file
-from engine.model_folders import read_object
+from engine.model_folders import damage_named, read_object
 from engine.model_memory import (
     FLOAT32,
     dit_evaluation_bytes,
@@ -109,7 +108,7 @@ def read_pipeline(folder: Path) -> Pipeline:
         )
     parts = {name: _read_part(folder / name) for name in PARTS[kind]}
     pipeline = Pipeline(kind, folder, index, parts)
-    with _damage_named(folder):
+    with damage_named(folder):
         reason = _obstacle(pipeline)
     if reason:
         raise _refused(folder, reason)
@@ -194,21 +193,8 @@ def recognise_folder(folder: Path) -> Recognised:
     EngineError
         Like :func:`read_pipeline`; ``bad_file`` also when a description lacks what it must say.
     """
-    with _damage_named(folder):
+    with damage_named(folder):
         return _recognise_pipeline(folder) if (folder / INDEX).exists() else _recognise_vae(folder)
-
-
-@contextmanager
-def _damage_named(folder: Path) -> Iterator[None]:
-    """Descriptions that lack what they must say, or say nonsense, are ``bad_file``."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise bad_file(
-            f"{folder.name} cannot be used: its descriptions are damaged "
-            f"({type(error).__name__}: {error}). It was not loaded.",
-            "Get the folder again.",
-        ) from error
 
 
 def _recognise_pipeline(folder: Path) -> Recognised:

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import extras
 from engine.errors import EngineError, bad_file, invalid_input
-from engine.model_folders import read_object
+from engine.model_folders import damage_named, read_object
 from engine.model_memory import (
     FLOAT32,
     USUAL_VAE_WIDTHS,
@@ -127,12 +127,16 @@ def recognise_generator(folder: Path) -> Recognised:
     files = tuple(folder / name for name in GENERATOR_FILES)
     numbers = sum(count_numbers(file) for file in files[1:])
     sizes, autoencoder = about.get("transformer") or {}, about.get("autoencoder") or {}
-    side, patch, width = (sizes.get(key, 1) for key in ("input_size", "patch_size", "hidden_size"))
-    pixels, widths = autoencoder.get("image_size", 0), autoencoder.get("decoder_widths") or [0]
-    working = max(
-        dit_evaluation_bytes((side // patch) ** 2, width),
-        vae_decode_bytes(pixels**2, widths[::-1]),
-    )
+    with damage_named(folder):
+        side, patch, width = (
+            int(sizes.get(key, 1)) for key in ("input_size", "patch_size", "hidden_size")
+        )
+        pixels = int(autoencoder.get("image_size", 0))
+        widths = [int(item) for item in autoencoder.get("decoder_widths") or [0]]
+        working = max(
+            dit_evaluation_bytes((side // patch) ** 2, width),
+            vae_decode_bytes(pixels**2, widths[::-1]),
+        )
     return Recognised(
         kind="triptych-generator",
         path=folder,

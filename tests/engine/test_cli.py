@@ -78,6 +78,7 @@ def test_generate_writes_pictures_that_can_be_made_again(triptych: Run, tmp_path
 
 def test_generate_flags_reach_the_job() -> None:
     flags = "--class faces --guidance 3 --batch 2 --sampler ddim --eta 0.5 --spacing leading"
+    flags += " --width 512 --height 384 --negative-prompt blurred"
     options = cli._parse(["generate", *flags.split(), "--device", "cpu", "--seed", "9"])
     from engine.command_flags import generate_spec
 
@@ -85,6 +86,8 @@ def test_generate_flags_reach_the_job() -> None:
     assert (spec.kind, spec.seed, spec.device) == ("images.generate", 9, "cpu")
     assert spec.params["class_name"] == "faces"
     assert spec.params["guidance"] == 3.0
+    assert (spec.params["width"], spec.params["height"]) == (512, 384)
+    assert spec.params["negative_prompt"] == "blurred"
     assert spec.params["sampler"] == {"name": "ddim", "eta": 0.5, "spacing": "leading"}
 
 

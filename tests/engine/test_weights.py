@@ -278,6 +278,18 @@ def test_a_folder_that_is_no_generator(
     assert said in error.message
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"transformer": {"patch_size": 0}}, {"transformer": {"hidden_size": []}}, {"autoencoder": [1]}],
+)
+def test_a_generator_with_nonsense_for_sizes(generator: Path, damage: dict[str, Any]) -> None:
+    about = json.loads((generator / "generator.json").read_text())
+    (generator / "generator.json").write_text(json.dumps({**about, **damage}))
+    error = error_of(inspect_model, generator)
+    assert error.code is ErrorCode.BAD_FILE
+    assert "damaged" in error.message
+
+
 def test_a_generator_without_its_weights(generator: Path) -> None:
     (generator / "transformer.safetensors").unlink()
     error = error_of(inspect_model, generator)

@@ -112,12 +112,25 @@ def test_unknown_words_are_said(tmp_path: Path) -> None:
     assert run.of(Output)[0].manifest["warnings"] == messages
 
 
+def test_a_negative_prompt_that_is_not_used_is_said(tmp_path: Path) -> None:
+    plain = Run(tmp_path / "plain", prompt="red heart")
+    run = Run(tmp_path / "negative", prompt="red heart", negative_prompt="dog face")
+    assert not plain.of(Warned)
+    (warning,) = run.of(Warned)
+    assert "negative prompt" in warning.message
+    np.testing.assert_array_equal(run.pictures()[0], plain.pictures()[0])
+
+
 @pytest.mark.parametrize(
     ("params", "says"),
     [
         ({"steps": 0}, "steps"),
         ({"steps": 10**6}, "steps"),
         ({"count": 0}, "count"),
+        ({"width": 100}, "multiple of 8"),
+        ({"height": 4096}, "height"),
+        ({"width": 64}, "32 x 32 pixels only"),
+        ({"negative_prompt": "x" * 2001}, "negative_prompt"),
         ({"model": "tinny"}, "no model called 'tinny'"),
         ({"class_name": "dragons"}, "no class 'dragons'"),
         ({"sampler": {"name": "magic"}}, "sampler"),
