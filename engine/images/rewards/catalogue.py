@@ -1,0 +1,167 @@
+"""The registry of rewards: their names, words, settings, and where each is computed. No torch here.
+
+A plug-in adds to :data:`REWARDS` through the entry-point group ``triptych.reward``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.images.rewards.options import (
+    ColourOptions,
+    HueOptions,
+    PaletteOptions,
+    RewardOptions,
+)
+from engine.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.images.rewards.protocol import Reward, RewardContext
+
+Sort = Literal["gradient", "value"]
+
+
+@dataclass(frozen=True)
+class RewardKind:
+    """A reward that can be chosen.
+
+    Attributes
+    ----------
+    title, less
+        The user's words for more and for less of it.
+    sort
+        ``gradient``: torch operations that alignment can differentiate; ``value``: only compared.
+    factory
+        ``f(options, context) -> Reward``, or ``module:function`` to import when it is needed.
+    options
+        The model of its settings.
+    group
+        The heading it is listed under.
+    description
+        One sentence on what is measured.
+    note
+        What the user should know before choosing it.
+    fixed
+        ``(p5, median, p95)`` where the scale does not depend on the model of the pictures.
+    least_spread
+        The smallest distance from p5 to p95 that counts, where most pictures have the same value.
+    tabled
+        Whether the scale depends on nothing but the model and few settings, so that a table has it.
+    """
+
+    title: str
+    less: str
+    sort: Sort
+    factory: str | Callable[[Any, RewardContext], Reward]
+    options: type[RewardOptions] = RewardOptions
+    group: str = "Look"
+    description: str = ""
+    note: str = ""
+    fixed: tuple[float, float, float] | None = None
+    least_spread: float = 0.0
+    tabled: bool = False
+
+    def build(self, options: RewardOptions, context: RewardContext) -> Reward:
+        """The reward itself; raises ``EngineError`` where files or libraries are missing."""
+        if callable(self.factory):
+            return self.factory(options, context)
+        module, _, function = self.factory.partition(":")
+        build: Callable[[Any, RewardContext], Reward] = getattr(
+            importlib.import_module(module), function
+        )
+        return build(options, context)
+
+
+REWARDS: Registry[RewardKind] = Registry("reward")
+
+ALIASES = {"darkness": ("brightness", -1.0), "coolness": ("warmth", -1.0)}
+"""Further names, each with the reward it means and the sign of its weight."""
+
+_HERE = "engine.images.rewards"
+_COLOUR = f"{_HERE}.differentiable"
+
+REWARDS.add(
+    "brightness",
+    RewardKind(
+        "Brighter", "Darker", "gradient", f"{_COLOUR}:brightness", ColourOptions, "Colour",
+        "Mean luma of the pixels.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "colourfulness",
+    RewardKind(
+        "More colourful", "Greyer", "gradient", f"{_COLOUR}:colourfulness", ColourOptions, "Colour",
+        "Spread and strength of the opponent colours (Hasler and Süsstrunk 2003).", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "warmth",
+    RewardKind(
+        "Warmer", "Cooler", "gradient", f"{_COLOUR}:warmth", ColourOptions, "Colour",
+        "Mean of red minus blue.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "hue",
+    RewardKind(
+        "More of a hue", "Less of a hue", "gradient", f"{_COLOUR}:hue", HueOptions, "Colour",
+        "Mean colour towards an angle of the colour circle.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "palette",
+    RewardKind(
+        "Colours of a palette", "Other colours", "gradient", f"{_COLOUR}:palette", PaletteOptions,
+        "Colour", "Minus the squared distance of each pixel to the nearest of the given colours.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "contrast",
+    RewardKind(
+        "More contrast", "Less contrast", "gradient", f"{_COLOUR}:contrast", ColourOptions,
+        description="Standard deviation of luma.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "sharpness",
+    RewardKind(
+        "Sharper", "Softer", "gradient", f"{_COLOUR}:sharpness",
+        description="Root mean square of the Laplacian of luma.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "smoothness",
+    RewardKind(
+        "Smoother", "Rougher", "gradient", f"{_COLOUR}:smoothness",
+        description="Minus the mean difference of neighbouring pixels.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "symmetry",
+    RewardKind(
+        "More symmetrical", "Less symmetrical", "gradient", f"{_COLOUR}:symmetry",
+        description="Minus the mean difference of the picture and its mirror image.", tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "plain_background",
+    RewardKind(
+        "Plainer background", "Busier background", "gradient", f"{_COLOUR}:plain_background",
+        group="Background",
+        description="Minus the mean difference of the 3 outermost pixels from their mean colour.",
+        least_spread=0.1, tabled=True,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "white_border",
+    RewardKind(
+        "White background", "Coloured background", "gradient", f"{_COLOUR}:white_border",
+        group="Background",
+        description="Minus the mean distance of the 3 outermost pixels from white.",
+        note="Keeps pictograms on their white ground while another reward changes colours.",
+        least_spread=0.1, tabled=True,
+    ),
+)  # fmt: skip
