@@ -41,7 +41,9 @@ def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor], what: s
             "It was not loaded.",
             "Choose the file of the right model; nothing was changed.",
         )
-    model.load_state_dict({key: tensors[key].to(expected[key].dtype) for key in expected})
+    # One after the other: a converted copy of them all would double the memory.
+    for key, value in expected.items():
+        value.copy_(tensors[key])
 
 
 def parameter_bytes(module: torch.nn.Module) -> int:
@@ -52,6 +54,13 @@ def parameter_bytes(module: torch.nn.Module) -> int:
 def _block_count(keys: Iterable[str], pattern: str) -> int:
     found = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
     return max(found) + 1 if found else 0
+
+
+def _unfilled(config: DiTConfig) -> DiT:
+    """A model whose numbers are still to be loaded: drawing 675 million first takes a minute."""
+    with torch.device("meta"):
+        model = DiT(config)
+    return model.to_empty(device="cpu")
 
 
 def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = None) -> DiT:
@@ -96,7 +105,7 @@ def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = Non
         learn_sigma=out_channels == 2 * channels,
         mlp_ratio=state["blocks.0.mlp.fc1.weight"].shape[0] / width,
     )
-    model = DiT(config)
+    model = _unfilled(config)
     load_strictly(model, state, "The checkpoint")
     return model.eval()
 
@@ -142,7 +151,7 @@ def dit_from_diffusers(
         freq_denominator=128 if original_numerics else 127,
         norm2_eps=1e-6 if original_numerics else config.get("norm_eps", 1e-5),
     )
-    model = DiT(dit)
+    model = _unfilled(dit)
     load_strictly(model, _official_names(tensors, dit), "The diffusers folder")
     return model.eval()
 
