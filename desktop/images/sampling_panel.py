@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,18 +94,19 @@ class SamplingPanel(QWidget):
         self._make_trajectory_section()
         self._vary_section = _section("Vary from a step", self.vary)
         self._layout_sections()
+        self._order_tabs()
 
     def _make_chooser(self) -> None:
         theme = self._theme
         self.chooser = QWidget()
         self.place = label("", "heading")
-        back = icon_button(theme.icon("caret-left"), "Picture before", lambda: self._step(-1))
-        on = icon_button(theme.icon("caret-right"), "Next picture", lambda: self._step(1))
+        self._back = icon_button(theme.icon("caret-left"), "Picture before", lambda: self._step(-1))
+        self._on = icon_button(theme.icon("caret-right"), "Next picture", lambda: self._step(1))
         row = QHBoxLayout(self.chooser)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.place, 1)
-        row.addWidget(back)
-        row.addWidget(on)
+        row.addWidget(self._back)
+        row.addWidget(self._on)
 
     def _make_map_section(self) -> None:
         self.read_out = label(READ_OUT, "muted", wrap=True)
@@ -158,6 +160,17 @@ class SamplingPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         self._scroll = scroll
+
+    def _order_tabs(self) -> None:
+        """The Tab key goes down the panel; by itself it follows the order things were made in."""
+        replay, vary = self.replay, self.vary
+        order = (
+            *(self._back, self._on, self.solve_rest, replay.play_button, replay.slider),
+            *(self.compare, self.parallel),
+            *(vary.prompt, vary.negative, vary.guidance.box, vary.slider, vary.run, self.keep),
+        )
+        for widget, following in pairwise(order):
+            QWidget.setTabOrder(widget, following)
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -247,6 +260,7 @@ class SamplingPanel(QWidget):
         self.map.pointed.connect(lambda text: self.read_out.setText(text or READ_OUT))
         self.map.export_requested.connect(self._save_map)
         self._map_place.addWidget(self.map)
+        QWidget.setTabOrder(self.solve_rest, self.map)
         self.show_rounds(self._rounds)
 
     def _no_map(self, error: EngineError) -> None:

@@ -249,7 +249,13 @@ class SamplingTab(QObject):
         device = str(self._services.bridge.engine.get("device", ""))
         steps = job.spec.params["sampler"].get("variation_step") or found.steps
         panel.figures.show_table(
-            Figures(found.number, found.evaluations, found.seconds),
+            # A run that was gone on with knows the seconds since then only.
+            Figures(
+                found.number,
+                found.evaluations,
+                found.seconds if found.first == 1 else None,
+                min(job.count, int(job.spec.params.get("batch", 1))),
+            ),
             Figures(steps, steps),
             note=CPU_NOTE if device.startswith("cpu") else "",
         )

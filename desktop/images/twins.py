@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from desktop.images.specs import KIND, PARALLEL, TWIN_SUFFIX, build_spec, settings_of, without_start
-from engine.errors import invalid_input
+from engine.errors import EngineError, invalid_input
 from engine.job import ArtifactRef, JobSpec
 from engine.project import Project, ResultFilter, ResultRecord
 
@@ -186,8 +186,10 @@ def trajectory_of(manifest: Mapping[str, Any]) -> ArtifactRef | None:
 
 def own_twin(project: Project, record: ResultRecord) -> ResultRecord | None:
     """The sequential twin that a picture's own job made; ``None`` when it was not asked to."""
-    found = project.results(ResultFilter(job=record.job), limit=None)
-    return next((other for other in found if other.name == record.name + TWIN_SUFFIX), None)
+    try:
+        return project.result_of(record.job, record.name + TWIN_SUFFIX)
+    except EngineError:
+        return None
 
 
 def find_twin(project: Project, spec: JobSpec, like: Mapping[str, Any]) -> ResultRecord | None:

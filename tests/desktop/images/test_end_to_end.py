@@ -18,6 +18,7 @@ from desktop.actions import Actions
 from desktop.bridge import Bridge, process_executor
 from desktop.images.catalogue import Catalogue, read_catalogue
 from desktop.images.page import ImagesPage
+from desktop.images.rounds import Trace
 from desktop.services import Services
 from desktop.settings import Settings
 from desktop.shell.notifications import Notifications
@@ -149,6 +150,91 @@ def test_the_page_lives_on_when_the_engine_is_killed_at_work(
     assert set(project.result_ids()) == {*first.results, *second.results}
     live.gallery.model.sync()
     assert live.gallery.selected() == second.results
+
+
+@pytest.mark.timeout(300)
+def test_a_picture_is_sampled_in_parallel_compared_and_varied(
+    live: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    """The Sampling tab with the real engine: what it reads is what the engine writes."""
+    panel = live.sampling.panel
+    live.inspector.setCurrentWidget(panel)
+    parallel = {"name": "parataa", "keep_trajectory": True}
+    live.controls.show_settings({"steps": 10, "count": 1, "sampler": parallel}, lock_seed=True)
+    live.footer.run.click()
+    wait_until_done(live, qtbot)
+    job = live.model.jobs[0]
+    assert job.state is JobState.SUCCEEDED
+    seen = live.sampling.rounds.rounds(job.id, 0)
+    assert seen is not None
+
+    about = project.manifest(job.results[0])["parallel"]
+    qtbot.waitUntil(lambda: panel.map is not None and panel.map.shape[0] > 0, timeout=WAIT_MS)
+    assert panel.map is not None
+    assert panel.map.shape == (about["rounds"], 10)
+    assert panel.figures.rows[1] == ("Rounds", str(about["rounds"]), "10")
+    assert panel.figures.rows[2] == ("Evaluations", str(about["evaluations"]), "10")
+    trace = live.sampling.rounds.trace(about)
+    assert isinstance(trace, Trace)
+    assert np.array_equal(trace.rounds.residuals, seen.residuals, equal_nan=True)
+    assert trace.rounds.finished.tolist() == seen.finished.tolist() == about["finished_per_round"]
+    assert "MiB" in panel.trajectory.text()
+
+    panel.compare.click()
+    qtbot.waitUntil(lambda: live.stage.comparing, timeout=3 * WAIT_MS)
+    assert len(panel.figures.rows) == 6
+    comparison = live.sampling.jobs.comparison(project.result(job.results[0]))
+    assert comparison is not None
+    assert comparison.agreement.rms < 0.02
+    assert comparison.sequential.evaluations == 10
+    assert comparison.sequential.seconds is not None
+
+    live.stage.leave_compare()
+    panel.vary.prompt.setText("rocket")
+    panel.vary.slider.setValue(4)
+    panel.vary.run.click()
+    wait_until_done(live, qtbot)
+    varied = live.model.jobs[0]
+    assert varied.state is JobState.SUCCEEDED
+    assert project.manifest(varied.results[0])["parallel"]["finished_per_round"][0] < 4
+    assert "its last 4 steps" in panel.message.text()
+
+
+@pytest.mark.timeout(300)
+def test_a_parallel_run_is_cancelled_marked_and_gone_on_with(
+    live: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    live.inspector.setCurrentWidget(live.sampling.panel)
+    # One step a round, so that there is time to cancel.
+    slow = {"name": "parataa", "order": 1, "window": 1, "method": "picard"}
+    live.controls.show_settings({"steps": 300, "count": 1, "sampler": slow}, lock_seed=True)
+    live.footer.run.click()
+    job = live.model.jobs[0]
+
+    def under_way() -> bool:
+        rounds = live.sampling.rounds.rounds(job.id, 0)
+        return rounds is not None and rounds.count >= 3
+
+    qtbot.waitUntil(under_way, timeout=3 * WAIT_MS)
+    live.model.cancel(job.id)
+    wait_until_done(live, qtbot)
+    assert job.state is JobState.CANCELLED
+    assert len(job.results) == 1
+    stopped = project.manifest(job.results[0])
+    about = stopped["parallel"]
+    assert (about["stopped"], about["converged"]) == ("cancelled", False)
+    done = about["steps"] - about["finished"]
+    assert live.stage.canvas.tiles[0].mark == f"Not converged · {done} of 300 steps"
+
+    panel = live.sampling.panel
+    qtbot.waitUntil(panel.solve_rest.isVisible, timeout=WAIT_MS)
+    panel.solve_rest.click()
+    wait_until_done(live, qtbot)
+    rest = live.model.jobs[0]
+    assert rest.state is JobState.SUCCEEDED
+    whole = project.manifest(rest.results[0])["parallel"]
+    assert whole["converged"]
+    assert whole["rounds"] == about["rounds"] + len(whole["finished_per_round"])
 
 
 def test_the_installed_model_is_offered_with_its_words(installed: str) -> None:

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from desktop.images.catalogue import Catalogue
 from desktop.images.controls import PARALLEL_ON_CPU
-from desktop.images.page import ImagesPage
+from desktop.images.page import INSPECTOR_WIDTH, ImagesPage
 from desktop.images.run_figures import CPU_NOTE, PIXEL_NOTE, Comparison, Figures
 from desktop.images.vary_form import VaryForm, effect
 from desktop.services import Services
@@ -797,3 +797,44 @@ def test_the_page_can_go_while_its_rounds_play(
     page.sampling.panel.replay.toggle()
     assert page.sampling.panel.replay.playing
     assert page.stage.canvas.tiles[0].state is TileState.DONE
+
+
+def test_every_control_of_the_tab_has_a_name_and_is_reached_by_keyboard(
+    page: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    from PySide6.QtWidgets import QAbstractButton, QLineEdit, QSlider, QWidget
+
+    show(page, finished(project, finished=7, trajectory=True), qtbot)
+    panel = page.sampling.panel
+    assert panel.map is not None
+    wanted: list[QWidget] = [panel.map]
+    for kind in (QAbstractButton, QLineEdit, QSlider):
+        wanted += [widget for widget in panel.findChildren(kind) if widget.isVisible()]
+    wanted = [widget for widget in wanted if widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    for widget in wanted:
+        named = widget.accessibleName() or (isinstance(widget, QAbstractButton) and widget.text())
+        assert named or widget.objectName() == "qt_spinbox_lineedit", widget
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow, timeout=WAIT_MS)
+    panel.map.setFocus()
+    qtbot.waitUntil(panel.map.hasFocus, timeout=WAIT_MS)
+    reached: list[QWidget] = []
+    while panel.map not in reached and len(reached) < 200:
+        page.focusNextChild()
+        reached.append(page.focusWidget())
+    assert reached.index(panel.replay.slider) < reached.index(panel.vary.prompt)
+    assert reached[0] is panel.replay.play_button, "the map comes before what is below it"
+    missing = [w for w in wanted if w not in reached and w.objectName() != "qt_spinbox_lineedit"]
+    assert missing == []
+
+
+def test_nothing_of_the_tab_is_cut_at_its_side(
+    page: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    add_sequential(project, project.add_job(spec(5, DDIM)), colour=110)
+    show(page, finished(project, finished=7, trajectory=True), qtbot)
+    panel = page.sampling.panel
+    panel.compare.click()
+    qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
+    needed = panel._scroll.widget().minimumSizeHint().width()
+    assert needed <= INSPECTOR_WIDTH - panel._scroll.verticalScrollBar().sizeHint().width()
