@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.images.specs import KIND, PARALLEL, TWIN_SUFFIX, duration, evaluations
+from desktop.images.specs import (
+    ALIGN,
+    KIND,
+    KINDS,
+    PARALLEL,
+    TWIN_SUFFIX,
+    duration,
+    evaluations,
+    picture_params,
+)
 from engine.errors import EngineError
 from engine.job import JobSpec, JobState
 
@@ -65,6 +74,11 @@ class PageJob:
         return int(self.spec.params.get("count", 1))
 
     @property
+    def aligns(self) -> bool:
+        """Whether it aligns a picture with rewards."""
+        return self.spec.kind == ALIGN
+
+    @property
     def parallel(self) -> bool:
         """Whether its sampler works in rounds, not in steps."""
         return (self.spec.params.get("sampler") or {}).get("name") == PARALLEL
@@ -77,7 +91,7 @@ class PageJob:
     @property
     def title(self) -> str:
         """The prompt, or what stands for it."""
-        params = self.spec.params
+        params = picture_params(self.spec)
         return str(params.get("prompt") or params.get("class_name") or "No prompt")
 
     def status(self, now: float | None = None) -> str:
@@ -96,9 +110,12 @@ class PageJob:
         if self.parallel:
             # Also those that were under way are kept, as far as they were solved.
             kept = f"Cancelled; {len(self.results)} of {self.count} kept"
+        if self.aligns:
+            kept = "Stopped; the best picture is kept" if self.results else "Cancelled"
+        going = "the best picture is kept" if self.aligns else "finished pictures are kept"
         return {
             JobState.QUEUED: "Waiting in the queue",
-            JobState.CANCELLING: "Cancelling; finished pictures are kept",
+            JobState.CANCELLING: f"Cancelling; {going}",
             JobState.CANCELLED: kept,
             JobState.SUCCEEDED: f"Finished{took}",
             JobState.FAILED: self.error.message if self.error else "Failed",
@@ -156,7 +173,7 @@ class ImagesModel(QObject):
         """Take the project's last jobs of this page; called once, after the first paint."""
         total = sum(self._project.counts().values())
         for record in self._project.jobs(limit=HISTORY_LENGTH, offset=max(0, total - HISTORY_LENGTH)):
-            if record.spec.kind == KIND and record.id not in self._jobs:
+            if record.spec.kind in KINDS and record.id not in self._jobs:
                 self._jobs[record.id] = self._page_job(record)
                 self._learn_speed(self._jobs[record.id])
         self.jobs_changed.emit()
@@ -229,7 +246,7 @@ class ImagesModel(QObject):
 
     def _learn_speed(self, job: PageJob) -> None:
         seconds, count = job.metrics.get("seconds"), job.metrics.get("model_evaluations")
-        if job.state is not JobState.SUCCEEDED or not seconds:
+        if job.state is not JobState.SUCCEEDED or not seconds or job.spec.kind != KIND:
             return
         if job.parallel:
             self._seconds_per_picture[_rounds_key(job.spec.params)] = seconds / job.count
@@ -252,7 +269,7 @@ class ImagesModel(QObject):
         if job in self._jobs:
             return
         record = self._project.job(job)
-        if record.spec.kind == KIND:
+        if record.spec.kind in KINDS:
             self._jobs[job] = self._page_job(record)
             self.jobs_changed.emit()
 

@@ -72,7 +72,7 @@ class ImagesPage(Page):
         self.run_example.setEnabled(False)
         welcome = Welcome(theme, QImage(str(SAMPLE_SHEET)), self.run_example)
         self.stage = Stage(theme, WORKSPACE, welcome)
-        self.gallery = Gallery(services.project, theme, WORKSPACE, specs.KIND)
+        self.gallery = Gallery(services.project, theme, WORKSPACE, specs.KINDS)
         self.showing = Showing(self.model, self.stage, self.gallery, self)
         self.results = ResultActions(services, self.model, self.background, self.gallery.selected, self)
         self.sampling = SamplingTab(
@@ -220,7 +220,9 @@ class ImagesPage(Page):
             self.accept([dropped])
 
     def _use_manifest(self, manifest: Mapping[str, Any]) -> None:
-        self._restore(specs.settings_of(manifest), "The selected picture")
+        aligned = manifest["spec"]["kind"] == specs.ALIGN
+        source = "The picture that was aligned" if aligned else "The selected picture"
+        self._restore(specs.settings_of(manifest), source)
 
     def _restore(self, settings: Mapping[str, Any], source: str, ignored: int = 0) -> None:
         try:

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.images.specs import duration
+from desktop.images.specs import ALIGN, duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
 from desktop.widgets.field_editors import AUTO
 from desktop.widgets.icon_label import IconLabel
@@ -35,6 +35,9 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
     """Groups of named values, for reading; empty ones are left out."""
     spec = manifest.get("spec") or {}
     params = spec.get("params") or {}
+    aligned = spec.get("kind") == ALIGN
+    alignment = _alignment(params, manifest.get("align") or {}) if aligned else []
+    params = params.get("picture") or {} if aligned else params
     sampler = params.get("sampler") or {}
     size = (manifest.get("width"), manifest.get("height"))
     title = manifest.get("model_title") or record.model
@@ -69,8 +72,26 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
         ("Weights", str(manifest.get("weights_sha256", ""))[:16]),
         ("File", record.artifact.sha256[:16]),
     ]
-    groups = [("Picture", picture), ("Sampling", sampling), ("Origin", origin)]
+    groups = [
+        ("Picture", picture),
+        ("Alignment", alignment),
+        ("Sampling", sampling),
+        ("Origin", origin),
+    ]
     return [(title, [(key, value) for key, value in rows if value]) for title, rows in groups]
+
+
+def _alignment(params: Mapping[str, Any], about: Mapping[str, Any]) -> Rows:
+    """What a picture was aligned with, and how far."""
+    rewards = [f"{term['name']} × {term['weight']:g}" for term in params.get("rewards") or ()]
+    done, best = about.get("steps"), about.get("best_step")
+    return [
+        ("Rewards", ", ".join(plain_name(text) for text in rewards)),
+        ("Guard", readable(params.get("guard"))),
+        ("Steps", f"{done} of {params.get('steps')}" if done is not None else ""),
+        ("Best step", "" if best is None else str(best)),
+        ("Mode", readable(about.get("mode", params.get("mode")))),
+    ]
 
 
 def _settings(sampler: Mapping[str, Any]) -> Rows:

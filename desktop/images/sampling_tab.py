@@ -17,7 +17,7 @@ from desktop.images.sampling_jobs import SamplingJobs, figures_of
 from desktop.images.sampling_model import SamplingModel
 from desktop.images.sampling_panel import SamplingPanel
 from desktop.images.showing import Showing
-from desktop.images.specs import settings_of
+from desktop.images.specs import ALIGN, settings_of
 from desktop.images.subject import Subject
 from desktop.services import Services
 from desktop.widgets.compare_view import CompareMode
@@ -154,6 +154,11 @@ class SamplingTab(QObject):
                 "This is the sequential twin of a parallel picture of the same job, made step by step "
                 "for comparison. Select the other one to see how close they are."
             )
+        elif record.kind == ALIGN:
+            self._show_message(
+                "This picture was aligned with rewards: its noise was changed, so no seed alone makes "
+                "it. How it was sampled is seen at the picture it began with."
+            )
         elif twins.can_vary(self._manifest):
             steps = twins.steps_of(self._manifest)
             self.panel.show_rounds(None)
@@ -230,6 +235,9 @@ class SamplingTab(QObject):
 
     def _show_job(self, subject: Subject) -> None:
         job = self._model.job(str(subject.job))
+        if job is not None and job.aligns:
+            self._show_message("This job aligns a picture; its steps are on the tab Align.")
+            return
         if job is None or not job.parallel:
             self._show_message(
                 "This job samples step by step. Choose the sampler Parallel (ParaTAA) in the form to "

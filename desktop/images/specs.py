@@ -11,6 +11,9 @@ from engine.errors import bad_file, invalid_input
 from engine.job import MAX_SEED, ArtifactRef, JobSpec
 
 KIND = "images.generate"
+ALIGN = "images.align"
+KINDS = (KIND, ALIGN)
+"""The jobs of this page."""
 SEED = "seed"
 PARALLEL = "parataa"
 TWIN_SUFFIX = "-sequential"
@@ -113,8 +116,16 @@ def params_schema() -> dict[str, Any]:
     return GenerateParams.model_json_schema()
 
 
+def picture_params(spec: JobSpec) -> Mapping[str, Any]:
+    """The parameters of the pictures that a job of this page makes, or aligns."""
+    found: Mapping[str, Any] = spec.params.get("picture", {}) if spec.kind == ALIGN else spec.params
+    return found
+
+
 def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What the form has to hold to make exactly this one picture again.
+
+    Of a picture that was aligned, this is the one that its alignment began with.
 
     Raises
     ------
@@ -122,18 +133,21 @@ def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
         ``bad_file`` when the manifest is of another kind of job or of a newer Triptych.
     """
     spec = JobSpec.from_json(manifest["spec"])
-    if spec.kind != KIND:
+    if spec.kind not in KINDS:
         raise bad_file(
             f"This was made by another kind of job ({spec.kind}), not by Images; nothing was changed.",
             "Open it in the workspace that made it.",
         )
     seed = manifest.get("seed", spec.seed)
-    return {**spec.params, "count": 1, SEED: seed if isinstance(seed, int) else spec.seed}
+    params = picture_params(spec)
+    return {**params, "count": 1, SEED: seed if isinstance(seed, int) else spec.seed}
 
 
 def again(manifest: Mapping[str, Any]) -> JobSpec:
     """The job that makes exactly this picture again."""
     spec = JobSpec.from_json(manifest["spec"])
+    if spec.kind == ALIGN:
+        return spec
     return build_spec(settings_of(manifest), spec.device, spec.inputs)
 
 
@@ -144,6 +158,9 @@ def varied(manifest: Mapping[str, Any]) -> JobSpec:
     from belongs to its own seed.
     """
     spec = JobSpec.from_json(manifest["spec"])
+    if spec.kind == ALIGN:
+        params = {**spec.params, "branch_step": None}
+        return JobSpec(ALIGN, params, seed=random_seed(), device=spec.device)
     settings = {**settings_of(manifest), "count": spec.params.get("count", 1), SEED: random_seed()}
     return build_spec(without_start(settings), spec.device)
 

@@ -155,7 +155,7 @@ class Gallery(QWidget):
         results: Results,
         theme: Theme,
         workspace: str,
-        kind: str | None = None,
+        kind: str | tuple[str, ...] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)

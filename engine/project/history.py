@@ -64,8 +64,10 @@ class ResultFilter:
     ----------
     text
         Words that must all occur in prompt, class, model or seed, in any case.
-    model, kind, job
+    model, job
         Exactly this one.
+    kind
+        Made by a job of this kind, or of one of these.
     starred
         Only starred results.
     liked
@@ -78,7 +80,7 @@ class ResultFilter:
     model: str | None = None
     starred: bool = False
     liked: int | None = None
-    kind: str | None = None
+    kind: str | tuple[str, ...] | None = None
     job: str | None = None
     include_removed: bool = False
 
@@ -92,8 +94,9 @@ class ResultFilter:
             conditions.append("starred = 1")
         for column in ("liked", "kind", "model", "job"):
             if (value := getattr(self, column)) is not None:
-                conditions.append(f"{column} = ?")
-                values.append(value)
+                wanted = value if isinstance(value, tuple) else (value,)
+                conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values.extend(wanted)
         for word in _text(self.text).casefold().split():
             conditions.append("instr(search, ?) > 0")
             values.append(word)
