@@ -21,6 +21,7 @@ from PySide6.QtGui import (
     QKeyEvent,
     QMouseEvent,
     QPainter,
+    QShowEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QMenu, QWidget
@@ -334,11 +335,25 @@ class ResidualMap(pg.GraphicsLayoutWidget):
         self._left.setLabel("Round", **self._style)
         self._bottom.setLabel("Step, noisy → clean", **self._style)
         self._write_scale()
-        self._frontier[0].setPen(QColor(0, 0, 0, 160), width=3)
-        self._frontier[1].setPen(QColor(255, 255, 255), width=1)
-        self._mark[0].setPen(QColor(0, 0, 0, 160), width=3)
-        self._mark[1].setPen(QColor(255, 255, 255), width=1)
-        self._cursor.setPen(tokens.bad, width=1)
+        self._use_pens()
+
+    def _use_pens(self) -> None:
+        # pyqtgraph counts a pen's width in pixels of the screen, however small these are.
+        pixel = self.devicePixelRatioF()
+        for under, over in (self._frontier, self._mark):
+            under.setPen(QColor(0, 0, 0, 160), width=3 * pixel)
+            over.setPen(QColor(255, 255, 255), width=pixel)
+        self._cursor.setPen(self._theme.tokens.bad, width=pixel)
+
+    def event(self, event: QEvent) -> bool:
+        """Follow to a screen with other pixels."""
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._use_pens()
+        return super().event(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._use_pens()
 
     def _write_scale(self) -> None:
         ticks = [(float(power), "1" if power == 0 else f"1e{power}") for power in range(-4, 1)]
