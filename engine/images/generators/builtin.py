@@ -93,6 +93,9 @@ class LatentGenerator:
 
     @torch.no_grad()
     def decode(self, states: Tensor) -> Tensor:
+        return self.decode_with_gradient(states)
+
+    def decode_with_gradient(self, states: Tensor) -> Tensor:
         latents = states.to(self.device, torch.float32) * self._scale + self._shift
         latents = latents.contiguous(memory_format=torch.channels_last)
         # On a CPU a batch is no faster, and convolutions of an odd batch round differently: one at

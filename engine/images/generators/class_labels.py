@@ -58,7 +58,6 @@ class LabelDenoiser:
         """Guidance of exactly 1 or 0 needs one branch only."""
         return 1 if self.guidance in (0, 1) else 2
 
-    @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         if self.guidance == 1:
             return self._noise(x, t, [True])

@@ -96,6 +96,9 @@ class DiTGenerator:
     def decode(self, states: Tensor) -> Tensor:
         return self.decoder(states)
 
+    def decode_with_gradient(self, states: Tensor) -> Tensor:
+        return self.decoder(states)
+
 
 def load_official_dit(info: ModelInfo, device: str) -> DiTGenerator:
     """A file in the original program's layout.

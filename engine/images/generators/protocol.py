@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from engine.errors import invalid_input
@@ -87,11 +88,16 @@ class Generator(Protocol):
         """Pixels ``(B, 3, H, W)`` float32, nominally in [-1, 1], of clean states ``(B, C, h, w)``."""
         ...
 
+    def decode_with_gradient(self, states: Tensor) -> Tensor:
+        """The same pixels, through which gradients flow back to the states."""
+        ...
+
 
 class CountingDenoiser:
     """A :data:`~engine.images.samplers.Denoiser` that counts network evaluations.
 
-    ``evaluations`` grows by one for each state and each condition, so a guided step costs two.
+    ``evaluations`` grows by one for each state and each condition, so a guided step costs two. Called
+    as it is, it keeps nothing for gradients; the models' weights never have any.
     """
 
     def __init__(self, predict: Predict, evaluations_per_state: int) -> None:
@@ -99,7 +105,12 @@ class CountingDenoiser:
         self._per_state = evaluations_per_state
         self.evaluations = 0
 
+    @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.with_gradient(x, t)
+
+    def with_gradient(self, x: Tensor, t: Tensor) -> Tensor:
+        """The same prediction, through which gradients flow back to ``x``."""
         self.evaluations += len(x) * self._per_state
         return self._predict(x, t)
 
