@@ -1,7 +1,4 @@
-"""Parameters of the job ``images.align``: forms, flags and JSON schemas are made from these.
-
-No torch here: the window builds its forms from it.
-"""
+"""Parameters of the job ``images.align``. Forms and command-line flags are made from these; no torch."""
 
 from __future__ import annotations
 
@@ -12,103 +9,163 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.images.params import MAX_STEPS, GenerateParams
 from engine.images.rewards.params import RewardTerm
 
-MAX_ALIGN_STEPS = 10_000
+MAX_ALIGN_STEPS = 5000
+GUARD_STRENGTHS = {"off": 0.0, "soft": 0.3, "strict": 1.0}
+"""Weight of the guard for each preset, for rewards that are scaled to their usual range."""
+
+Guard = Annotated[
+    Literal["off", "soft", "strict"],
+    Field(json_schema_extra={"labels": {"off": "Off", "soft": "Soft", "strict": "Strict"}}),
+]
 AlignMode = Annotated[
-    Literal["auto", "gradient", "zeroth", "hybrid1", "hybrid2"],
+    Literal["auto", "gradient", "mixed", "hybrid2", "hybrid1", "zeroth"],
     Field(
         json_schema_extra={
             "labels": {
                 "gradient": "Gradient",
-                "zeroth": "Zeroth order",
-                "hybrid1": "Hybrid 1 (noisy pictures)",
-                "hybrid2": "Hybrid 2 (neighbouring pictures)",
+                "mixed": "Gradient and neighbours",
+                "hybrid2": "Neighbouring noise (hybrid-2)",
+                "hybrid1": "Neighbouring pixels (hybrid-1)",
+                "zeroth": "Neighbours only (zeroth order)",
             }
         }
     ),
 ]
-Guard = Literal["off", "soft", "strict"]
+Solving = Annotated[
+    Literal["auto", "sequential", "parallel"],
+    Field(json_schema_extra={"labels": {"auto": "As the picture's sampler"}}),
+]
+Kept = Annotated[
+    Literal["auto", "green", "amber", "any"],
+    Field(json_schema_extra={"labels": {"any": "Any", "amber": "Green or amber", "green": "Green"}}),
+]
 
 
 class AlignParams(BaseModel):
-    """Align a picture with rewards"""
+    """Align with rewards"""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     picture: GenerateParams = Field(
-        title="Picture", description="The settings of the picture that is aligned (with one seed)."
+        default_factory=GenerateParams,
+        title="Picture",
+        description="How the picture is made; its seed is the job's.",
     )
     rewards: tuple[RewardTerm, ...] = Field(
-        min_length=1, max_length=16, title="Rewards", description="What should improve, with weights."
+        (),
+        max_length=32,
+        title="Rewards",
+        description="What the picture should have more, or less, of.",
     )
     guard: Guard = Field(
         "soft",
         title="Guard",
-        description="How strongly the noise is kept plausible: off, soft or strict.",
+        description="How strongly the noise is kept plausible: off lets rewards be gamed.",
     )
     gamma: float | None = Field(
-        None, ge=0, le=1000, title="Gamma", description="The guard's weight. Auto: by the guard."
+        None,
+        ge=0,
+        le=1000,
+        title="Guard weight",
+        description="Weight of the guard; Auto: as Guard says.",
     )
-    mode: AlignMode = Field(
-        "auto",
-        title="Mode",
-        description="How the noise is moved. Auto: by gradient; by estimates where there is none.",
+    step_share: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        title="Guard of each step",
+        description="How much the noise of each step alone counts beside all of it; 0 is the published "
+        "guard. Auto: what was found best.",
     )
     steps: int = Field(
-        50, ge=1, le=MAX_ALIGN_STEPS, title="Steps", description="Optimisation steps at most."
+        100,
+        ge=1,
+        le=MAX_ALIGN_STEPS,
+        title="Steps",
+        description="Changes of the noise; each costs about three pictures.",
     )
     minutes: float | None = Field(
-        None, gt=0, le=100_000, title="Minutes", description="Time at most. Auto: no limit."
+        None, gt=0, le=10_000, title="Minutes", description="Stop after so many minutes. Auto: never."
     )
-    lr: float | None = Field(
-        None, gt=0, le=1, title="Step size", description="Learning rate of AdamW. Auto: by the rewards."
+    stop_at_red: bool = Field(
+        True, title="Stop at red", description="Stop when the noise no longer looks random."
+    )
+    keep: Kept = Field(
+        "auto",
+        title="Keep",
+        description="How plausible the noise of the kept picture must be. Auto: green or amber.",
     )
     eta: float | None = Field(
         None,
         ge=0,
         le=1,
         title="Eta",
-        description="0 moves the first noise only, 1 that of every step. Auto: as the picture.",
+        description="Noise a step: 1 has more to align, 0 only the first noise. Auto: as the picture. "
+        "Another value than the picture's starts from another picture of the same seed.",
     )
-    opt_time: int | None = Field(
+    last_steps: int | None = Field(
         None,
         ge=1,
         le=MAX_STEPS,
         title="Last steps only",
-        description="Move only the noise of so many last steps; keeps the composition. Auto: all.",
+        description="Change the noise of so many last steps only, which keeps the composition and saves "
+        "time; needs Eta above 0. Auto: all.",
+    )
+    lr: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        title="Step size",
+        description="How far a value of the noise moves at most in a step.",
+    )
+    mode: AlignMode = Field(
+        "auto",
+        title="Method",
+        description="Auto: the gradient where rewards have one, neighbours for the others.",
     )
     neighbours: int = Field(
-        16, ge=1, le=256, title="Neighbours", description="Trials a step for rewards without gradient."
+        16,
+        ge=1,
+        le=256,
+        title="Neighbours",
+        description="Pictures looked at around the current one, for rewards without gradient.",
     )
     mu: float | None = Field(
-        None, gt=0, le=0.3, title="Mu", description="How far the trials are apart. Auto: found."
+        None,
+        gt=0,
+        le=1,
+        title="Distance",
+        description="How far neighbours are at first; grows until rewards change. Auto: 0.1.",
     )
-    stop_at_red: bool = Field(
-        True, title="Stop at red", description="Stop when the noise no longer looks random."
-    )
-    parallel: bool = Field(
-        False, title="Solve in parallel", description="Use parallel sampling for each step's picture."
-    )
-    preview_every: int = Field(
-        1,
-        ge=0,
-        le=MAX_ALIGN_STEPS,
-        title="Preview every",
-        description="Steps between previews; 0: none.",
-    )
-    keep_every: int = Field(
-        5,
-        ge=1,
-        le=MAX_ALIGN_STEPS,
-        title="Keep every",
-        description="Keep the noise of every so many steps, to go back to it or branch from it.",
+    solving: Solving = Field(
+        "auto",
+        title="Sampling",
+        description="Parallel solves all sampling steps at once, where the device is fast enough for it.",
     )
     branch_step: int | None = Field(
         None,
         ge=0,
         le=MAX_ALIGN_STEPS,
         title="Branch from step",
-        description="Start at this kept step of another run (its noise is the input 'noise').",
+        description="Begin at a stored step of the start alignment. Auto: go on where it ended.",
     )
-    allow_user_code: bool = Field(
-        False, title="Allow user code", description="Let rewards written in Python by the user run."
+    invert: bool = Field(
+        False,
+        title="Find the noise",
+        description="Of a start picture without stored noise, find noise that makes about the same.",
+    )
+    check_density: bool = Field(
+        True,
+        title="Ask the model",
+        description="Compare how well the model knows the picture with pictures of other seeds.",
+    )
+    store_every: int = Field(
+        5,
+        ge=1,
+        le=MAX_ALIGN_STEPS,
+        title="Store every",
+        description="Steps between stored noises and pictures, from which one can branch.",
+    )
+    preview_every: int = Field(
+        1, ge=0, le=MAX_ALIGN_STEPS, title="Preview every", description="Steps; 0: none."
     )
