@@ -1,4 +1,4 @@
-"""Parameters of the job ``images.align``. Forms and command-line flags are made from these; no torch."""
+"""Parameters of the job ``images.align``: forms and flags are made from these. No torch here."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AlignParams(BaseModel):
         (),
         max_length=32,
         title="Rewards",
-        description="What the picture should have more, or less, of.",
+        description="What there should be more, or less, of.",
     )
     guard: Guard = Field(
         "soft",
@@ -108,8 +108,8 @@ class AlignParams(BaseModel):
         ge=1,
         le=MAX_STEPS,
         title="Last steps only",
-        description="Change the noise of so many last steps only, which keeps the composition and saves "
-        "time; needs Eta above 0. Auto: all.",
+        description="Change the noise of so many last steps only, which keeps the composition and "
+        "saves time; needs Eta above 0. Auto: all.",
     )
     lr: float = Field(
         0.01,
@@ -140,7 +140,7 @@ class AlignParams(BaseModel):
     solving: Solving = Field(
         "auto",
         title="Sampling",
-        description="Parallel solves all sampling steps at once, where the device is fast enough for it.",
+        description="Parallel solves all sampling steps at once; for devices that are fast at it.",
     )
     branch_step: int | None = Field(
         None,
