@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.images.rewards.options import (
+    ClassOptions,
     ColourOptions,
     HueOptions,
     PaletteOptions,
+    ReferenceOptions,
     RewardOptions,
+    TasteOptions,
+    TextOptions,
 )
 from engine.registry import Registry
 
@@ -77,7 +81,14 @@ class RewardKind:
 
 REWARDS: Registry[RewardKind] = Registry("reward")
 
-ALIASES = {"darkness": ("brightness", -1.0), "coolness": ("warmth", -1.0)}
+ALIASES = {
+    "darkness": ("brightness", -1.0),
+    "coolness": ("warmth", -1.0),
+    "compressibility": ("jpeg_size", -1.0),
+    "incompressibility": ("jpeg_size", 1.0),
+    "few_colours": ("colour_count", -1.0),
+    "connected_shapes": ("shape_count", -1.0),
+}
 """Further names, each with the reward it means and the sign of its weight."""
 
 _HERE = "engine.images.rewards"
@@ -163,5 +174,68 @@ REWARDS.add(
         description="Minus the mean distance of the 3 outermost pixels from white.",
         note="Keeps pictograms on their white ground while another reward changes colours.",
         least_spread=0.1, tabled=True,
+    ),
+)  # fmt: skip
+
+_VALUE = f"{_HERE}.value"
+
+REWARDS.add(
+    "jpeg_size",
+    RewardKind(
+        "Larger file", "Smaller file", "value", f"{_VALUE}:jpeg_size", group="Detail", tabled=True,
+        description="KiB as JPEG (quality 75) beyond those of a flat grey picture.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "edges",
+    RewardKind(
+        "More edges", "Fewer edges", "value", f"{_VALUE}:edges", group="Detail", tabled=True,
+        description="Share of the pixels that are edges (Canny).",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "colour_count",
+    RewardKind(
+        "More colours", "Fewer colours", "value", f"{_VALUE}:colour_count", group="Detail", tabled=True,
+        description="Number of different colours, at 3 bits a channel.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "shape_count",
+    RewardKind(
+        "More shapes", "Fewer shapes", "value", f"{_VALUE}:shape_count", group="Detail", tabled=True,
+        description="Number of connected shapes on the light ground.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "class_probability",
+    RewardKind(
+        "Looks like a class", "Looks less like a class", "value", f"{_VALUE}:class_probability",
+        ClassOptions, "Meaning",
+        "Probability of a class of pictograms by a small classifier, 0 unless it is its first guess.",
+        fixed=(0.0, 0.5, 1.0),
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "words",
+    RewardKind(
+        "Like the words", "Unlike the words", "gradient", f"{_HERE}.likeness:words", TextOptions,
+        "Meaning", "Likeness of picture and words by the small encoder that ships with Triptych.",
+        "It knows pictograms: of other pictures it understands little.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "closeness",
+    RewardKind(
+        "Closer to a picture", "Further from a picture", "gradient", f"{_HERE}.likeness:closeness",
+        ReferenceOptions, "Meaning",
+        "Likeness to a picture or sketch in layout and features; of a sketch, where it is painted.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "taste",
+    RewardKind(
+        "My taste", "Not my taste", "gradient", f"{_HERE}.taste:taste", TasteOptions, "Meaning",
+        "How much you would like it, learnt from your votes.", fixed=(0.0, 0.5, 1.0),
     ),
 )  # fmt: skip

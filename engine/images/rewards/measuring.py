@@ -62,6 +62,11 @@ def tabled_terms() -> Iterator[RewardTerm]:
             yield RewardTerm(name=name, options=options)
 
 
+def overview_terms() -> list[RewardTerm]:
+    """Every reward by formula once, at weight 0: what a finished run is rated by, before and after."""
+    return [RewardTerm(name=name, weight=0) for name, kind in REWARDS if kind.tabled]
+
+
 def measure(terms: Sequence[RewardTerm], context: RewardContext, pictures: Tensor) -> dict[str, Scale]:
     """The scale of each term on pictures ``(N, 3, H, W)`` in [0, 1], rated as they are saved.
 

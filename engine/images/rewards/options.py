@@ -87,3 +87,35 @@ class PaletteOptions(ColourOptions):
 def digest(value: Any) -> str:
     """A short name of any JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class ClassOptions(OpenOptions):
+    """Which class."""
+
+    class_name: str = Field(
+        "", title="Class", description="What it should look like; empty: the class it is made of."
+    )
+
+
+class TextOptions(OpenOptions):
+    """Which words."""
+
+    text: str = Field(
+        "", max_length=2000, title="Words", description="What it should show; empty: the prompt."
+    )
+
+
+class ReferenceOptions(OpenOptions):
+    """Which picture."""
+
+    reference: str = Field(
+        "reference", title="Picture", description="Which of the given pictures it should resemble."
+    )
+
+
+class TasteOptions(OpenOptions):
+    """Whose taste."""
+
+    file: str = Field(
+        "", title="Taste file", description="A saved taste; empty: the one learnt from your votes."
+    )

@@ -16,15 +16,12 @@ OUTSIDE_SLOPE = 0.01
 
 @runtime_checkable
 class Taste(Protocol):
-    """A user's taste, learnt elsewhere.
+    """A user's taste, learnt elsewhere."""
 
-    Attributes
-    ----------
-    title
-        What it was learnt from, in words.
-    """
-
-    title: str
+    @property
+    def title(self) -> str:
+        """What it was learnt from, in words."""
+        ...
 
     def score(self, x: Tensor) -> Tensor:
         """Liking ``(B,)`` in 0..1 of pictures ``(B, 3, H, W)`` in [0, 1]; differentiable."""

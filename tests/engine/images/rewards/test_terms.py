@@ -11,7 +11,14 @@ from pydantic import ValidationError
 
 from engine.errors import EngineError
 from engine.images.rewards import REWARDS, RewardTerm, Scale, Scales, parse_term
-from engine.images.rewards.measuring import builtin_pictures, measure, scales_for, tabled_terms
+from engine.images.rewards.measuring import (
+    builtin_pictures,
+    measure,
+    overview_terms,
+    scales_for,
+    tabled_terms,
+)
+from engine.images.rewards.mix import RewardMix
 from engine.images.rewards.protocol import RewardContext
 from engine.images.rewards.scales import builtin_scales, read_scales
 from engine.weights import find_model
@@ -24,6 +31,8 @@ from engine.weights import find_model
         ("brightness=-0.5", "brightness", -0.5, {}),
         ("darkness=2", "brightness", -2, {}),
         ("coolness", "warmth", -1, {}),
+        ("compressibility=2", "jpeg_size", -2, {}),
+        ("few_colours", "colour_count", -1, {}),
         ("hue:angle=120", "hue", 1, {"angle": "120"}),
         ("hue:angle=120=0.25", "hue", 0.25, {"angle": "120"}),
         ("hue:subject_only=true,angle=90", "hue", 1, {"subject_only": "true", "angle": "90"}),
@@ -138,3 +147,14 @@ def test_the_embedded_generator_needs_no_sampling() -> None:
     scales = scales_for(terms, RewardContext(), find_model("builtin"), sample)
     assert scales.find(terms[0]) == builtin_scales().table["brightness"]
     assert scales.find(terms[1]) is not None
+
+
+def test_an_overview_rates_by_every_formula_and_wants_nothing() -> None:
+    pictures = builtin_pictures()[:2]
+    with RewardMix(overview_terms(), RewardContext(), builtin_scales()) as mix:
+        total, raw = mix.total(pictures, clipped=True)
+        assert total.tolist() == [0, 0]
+        assert {"brightness", "hue", "jpeg_size", "edges", "symmetry"} <= set(raw)
+        shown = mix.positions({name: values[0].item() for name, values in raw.items()})
+    assert set(shown) == set(raw)
+    assert all(-100 < position < 200 for position in shown.values())
