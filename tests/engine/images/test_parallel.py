@@ -160,6 +160,19 @@ def test_a_tight_tolerance_gives_the_sequential_answer(transformer: Denoiser) ->
         assert (picture.states[0] - problem.sequential()).abs().max() <= 1e-4
 
 
+def test_a_bfloat16_network(transformer: Denoiser) -> None:
+    """Rounded predictions, states in float64: the same picture at the usual tolerance."""
+
+    def rounded(x: Tensor, t: Tensor) -> Tensor:
+        return transformer(x.bfloat16().to(x), t).bfloat16().to(x)
+
+    problem = Problem(rounded, 50)
+    picture = finish(problem.solver(ParallelSettings(50, 50, 3, accumulated=3.0), linear=True))
+    exact = finish(Problem(transformer, 50).solver(ParallelSettings(50, 50, 2)))
+    assert picture.rounds <= exact.rounds + 2
+    assert rms(picture.states[0] - problem.sequential()) <= 2e-2
+
+
 # --- second order ---------------------------------------------------------------------------------
 
 
