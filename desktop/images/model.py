@@ -106,6 +106,8 @@ class PageJob:
             return " · ".join(parts)
         seconds = self.metrics.get("seconds")
         took = f" in {duration(float(seconds))}" if seconds is not None else ""
+        if self.metrics.get("rounds"):
+            took += f", {self.metrics['rounds']} rounds"
         kept = f"Cancelled after {len(self.results)} of {self.count}"
         if self.parallel:
             # Also those that were under way are kept, as far as they were solved.

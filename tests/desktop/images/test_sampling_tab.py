@@ -158,6 +158,29 @@ def test_a_parallel_job_promises_no_seconds(
     settle(page, qtbot)
 
 
+def test_the_history_tells_rounds_and_what_a_cancel_kept(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    bridge = quiet_services.bridge
+    job = start(page, quiet_services, project)
+    metrics = {"seconds": 12.0, "rounds": 9}
+    project.set_job_state(job, JobState.SUCCEEDED, metrics=metrics)
+    bridge.finished.emit(job, metrics)
+    known = page.model.job(job)
+    assert known is not None
+    assert known.status() == "Finished in 12 s, 9 rounds"
+
+    job = start(page, quiet_services, project, count=3)
+    for index in range(2):
+        bridge.result_added.emit(add_parallel(project, job, finished=4, index=index), job)
+    project.set_job_state(job, JobState.CANCELLED)
+    bridge.cancelled.emit(job)
+    known = page.model.job(job)
+    assert known is not None
+    assert known.status() == "Cancelled; 2 of 3 kept"
+    settle(page, qtbot)
+
+
 def test_a_sequential_job_says_where_rounds_come_from(
     page: ImagesPage, quiet_services: Services, project: Project
 ) -> None:
