@@ -141,7 +141,7 @@ def recognise_generator(folder: Path) -> Recognised:
         kind="triptych-generator",
         path=folder,
         files=files,
-        architecture=f"DiT width {width}/{patch}, {pixels} px, latent, words",
+        architecture=f"DiT of width {width}, patch {patch}, {pixels} px, latent, words",
         parameters=numbers,
         memory_bytes=FLOAT32 * numbers + working,
         conditions="words",
@@ -216,7 +216,7 @@ def require_heads(dit: DiTFile, num_heads: int | None) -> None:
 def dit_title(width: int, depth: int, patch: int, pixels: int, latent: bool) -> str:
     """``DiT-XL/2, 256 px, latent`` for the published sizes, else width and depth."""
     size = DIT_SIZES.get((width, depth))
-    name = f"DiT-{size}/{patch}" if size else f"DiT width {width}, depth {depth}/{patch}"
+    name = f"DiT-{size}/{patch}" if size else f"DiT of width {width}, depth {depth}, patch {patch}"
     return f"{name}, {pixels} px, {'latent' if latent else 'pixels'}"
 
 
