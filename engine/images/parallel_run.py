@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -177,7 +178,10 @@ class ParallelRun:
         evaluate = RowEvaluator([place], setup.grid, setup.shape, setup.ctx.check)
         noise = initial_noise([seed], setup.shape, self._steps, self.needs_noise)
         chunk = Chunk([0], [seed], *noise, before=0)
-        solver = self._solver(evaluate, chunk, [cold_start(self.system, *self._flat(chunk, 0))])
+        # The start picture whole, wherever the new one is to stop.
+        settings = replace(self.settings, max_rounds=None, stop_movement=None)
+        start = cold_start(self.system, *self._flat(chunk, 0))
+        solver = self._solver(evaluate, chunk, [start], settings)
         while not solver.done:
             (item,) = solver.round()
             setup.ctx.progress(0, 1, f"Solving the start picture: round {item.number}")
@@ -191,12 +195,18 @@ class ParallelRun:
         return chunk.pure_noise[index].flatten().to(self._like), noise
 
     def _solver(
-        self, evaluate: RowEvaluator, chunk: Chunk, starts: list[PictureState]
+        self,
+        evaluate: RowEvaluator,
+        chunk: Chunk,
+        starts: list[PictureState],
+        settings: ParallelSettings | None = None,
     ) -> ParallelSolver:
         noise = [
             kick for index in range(len(starts)) if (kick := self._flat(chunk, index)[1]) is not None
         ]
-        return ParallelSolver(evaluate, self.setup.grid, self.system, self.settings, noise, starts)
+        return ParallelSolver(
+            evaluate, self.setup.grid, self.system, settings or self.settings, noise, starts
+        )
 
     def _first_state(self, chunk: Chunk, index: int) -> PictureState:
         if self._start is None:

@@ -111,6 +111,12 @@ def _from_picture(
             "in parallel; nothing was started.",
             "Start from a picture of ddim, ddpm, dpmpp_2m or parataa.",
         )
+    if twin.variation_step is not None:
+        raise invalid_input(
+            f"{path.name} is itself a variation of another picture and cannot be solved again from its "
+            "seed alone; nothing was started.",
+            "Start from its trajectory: make the variation again with 'Keep trajectory' on.",
+        )
     made = made.model_copy(update={"sampler": twin})
     seed = int(manifest.get("seed", spec.get("seed", 0)))
     generator = setup.generator

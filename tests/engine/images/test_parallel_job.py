@@ -277,6 +277,19 @@ def test_varying_from_a_picture_that_kept_nothing(kept: Run, tmp_path: Path) -> 
     assert any(stage.startswith("Solving the start picture") for stage in stages)
 
 
+def test_the_start_picture_is_solved_whole(kept: Run, tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        kept.picture(),
+        prompt="rocket",
+        sampler={"variation_step": 5, "max_rounds": 1, "keep_trajectory": True},
+    )
+    states = read_trajectory(run.trajectory()).picture.states
+    first = read_trajectory(kept.trajectory()).picture.states
+    assert run.figures["rounds"] == 1
+    assert (states[5:] - first[5:]).abs().max() < 0.05
+
+
 @pytest.mark.parametrize(
     ("changes", "sampler", "reason"),
     [
@@ -323,6 +336,9 @@ def test_contradictory_starts_are_refused(kept: Run, tmp_path: Path) -> None:
     assert "before step 2 was solved" in early.error
     changed = Run(tmp_path, cancelled.trajectory(), prompt="rocket")
     assert "another prompt (red heart instead of rocket)" in changed.error
+    varied = Run(tmp_path, kept.trajectory(), prompt="rocket", sampler={"variation_step": 5})
+    again = Run(tmp_path, varied.picture(), sampler={"variation_step": 3})
+    assert "itself a variation" in again.error
     euler = Run(tmp_path, sampler={"name": "euler"})
     assert "sampler euler" in Run(tmp_path, euler.picture(), sampler={"variation_step": 3}).error
 
