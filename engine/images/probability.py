@@ -63,7 +63,9 @@ def draw_permutations(count: int, length: int, stream: torch.Generator) -> Tenso
     return torch.stack([torch.randperm(length, generator=stream) for _ in range(count)])
 
 
-def log_bounds(v: Tensor, blocks: Sequence[int]) -> tuple[Tensor, Tensor]:
+def log_bounds(
+    v: Tensor, blocks: Sequence[int], at_rest: float = LARGEST_AT_REST
+) -> tuple[Tensor, Tensor]:
     """Log-bounds ``ln p1 / 2`` and ``ln p2 / 2`` of noise vectors ``(..., D)``, each ``(...)``.
 
     Parameters
@@ -72,13 +74,15 @@ def log_bounds(v: Tensor, blocks: Sequence[int]) -> tuple[Tensor, Tensor]:
         The values; what does not fill a last row is left out.
     blocks
         k. Of further sizes the covariances are looked at as well, and the least likely counts.
+    at_rest
+        What a bound is at most; above it there is no gradient.
     """
     wide = v if v.dtype in (torch.float32, torch.float64) else v.float()
     rows = _rows(wide, blocks[0])
     count, size = rows.shape[-2:]
     lp1 = -count / (2 * size) * rows.mean(dim=-2).square().sum(dim=-1)
     lp2 = torch.stack([_log_bound_of_covariance(_rows(wide, k)) for k in blocks]).amin(dim=0)
-    return lp1.clamp(max=LARGEST_AT_REST), lp2.clamp(max=LARGEST_AT_REST)
+    return lp1.clamp(max=at_rest), lp2.clamp(max=at_rest)
 
 
 def _rows(v: Tensor, size: int) -> Tensor:
@@ -97,17 +101,24 @@ def _log_bound_of_covariance(rows: Tensor) -> Tensor:
     return (-count / 2 * excess.square()).to(rows)
 
 
-def regulariser(v: Tensor, blocks: Sequence[int], permutations: Tensor) -> Tensor:
-    """L_reg of noise vectors ``(..., D)``: small for noise, at least 4 ln 2; ``(...)``.
+def regulariser(
+    v: Tensor, blocks: Sequence[int], permutations: Tensor, at_rest: float = LARGEST_AT_REST
+) -> Tensor:
+    """L_reg of noise vectors ``(..., D)``, ``(...)``: small for noise, at least ``-4 at_rest``.
 
-    ``permutations (P, D)`` should be fresh ones each time: noise that is optimised learns to please
-    a fixed set. Without any, what they would say is taken from the order as it is.
+    Parameters
+    ----------
+    v, blocks, at_rest
+        As for :func:`log_bounds`.
+    permutations
+        ``(P, D)``, fresh ones each time: noise that is optimised learns to please a fixed set. Without
+        any, what they would say is taken from the order as it is.
     """
-    in_order = sum(log_bounds(v, blocks))
+    mean, covariance = log_bounds(v, blocks, at_rest)
     if len(permutations) == 0:
-        return -2 * in_order  # type: ignore[return-value]
-    shuffled = sum(log_bounds(v[..., permutations.to(v.device)], blocks))
-    return -(in_order + shuffled.mean(dim=-1))  # type: ignore[union-attr]
+        return -2 * (mean + covariance)
+    means, covariances = log_bounds(v[..., permutations.to(v.device)], blocks, at_rest)
+    return -(mean + covariance + (means + covariances).mean(dim=-1))
 
 
 @torch.no_grad()
