@@ -206,22 +206,28 @@ def release_memory() -> None:
 
 
 class ModelCache:
-    """Loaded models, the least recently used ones dropped first. Thread-safe.
+    """Loaded models, on each device the least recently used ones dropped first. Thread-safe.
 
     Parameters
     ----------
     limit
-        Bytes to keep at most; by default a quarter of the machine's memory.
+        Bytes to keep at most on each device; by default half of its memory.
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self.limit = memory_total("cpu") // 4 if limit is None else limit
+        self._limit = limit
         self._lock = threading.Lock()
-        self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._items: OrderedDict[Hashable, tuple[Any, int, str]] = OrderedDict()
         self._loading: dict[Hashable, threading.Lock] = {}
 
-    def get(self, key: Hashable, loader: Callable[[], T], size_of: Callable[[T], int]) -> T:
-        """The model called ``key``, loaded by ``loader`` if it is not here.
+    def get(
+        self,
+        key: Hashable,
+        loader: Callable[[], T],
+        size_of: Callable[[T], int],
+        device: str = "cpu",
+    ) -> T:
+        """The model called ``key``, loaded by ``loader`` onto ``device`` if it is not here.
 
         Threads that ask for the same key at once wait for one load. What ``loader`` raises reaches
         the caller, and the next caller tries again. A model that is larger than the limit is
@@ -237,11 +243,13 @@ class ModelCache:
                     return item
             item = loader()
             size = size_of(item)
+            limit = memory_total(device) // 2 if self._limit is None else self._limit
             with self._lock:
-                if size <= self.limit:
-                    self._items[key] = (item, size)
-                while sum(entry[1] for entry in self._items.values()) > self.limit:
-                    self._items.popitem(last=False)
+                if size <= limit:
+                    self._items[key] = (item, size, device)
+                there = [name for name, entry in self._items.items() if entry[2] == device]
+                while sum(self._items[name][1] for name in there) > limit:
+                    del self._items[there.pop(0)]
             return item
 
     @property

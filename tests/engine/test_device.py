@@ -151,6 +151,16 @@ def test_cache_does_not_keep_what_is_too_large() -> None:
     assert cache.keys() == ["small"]
 
 
+def test_each_device_keeps_its_own_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.device.memory_total", lambda device: 20 if device == "cpu" else 8)
+    cache = ModelCache()
+    for key, device in (("a", "cpu"), ("b", "cuda:0"), ("c", "cpu"), ("d", "cuda:0")):
+        cache.get(key, lambda: "1234", len, device)
+    assert cache.keys() == ["a", "c", "d"]
+    cache.get("large", lambda: "12345", len, "cuda:0")
+    assert cache.keys() == ["a", "c", "d"], "more than half of that device"
+
+
 def test_cache_passes_errors_on_and_tries_again() -> None:
     cache = ModelCache(10)
     with pytest.raises(ZeroDivisionError):

@@ -54,5 +54,8 @@ def load_generator(info: ModelInfo, device: str) -> Generator:
 def cached_generator(info: ModelInfo, device: str) -> Generator:
     """The model on a device, loaded unless it still is; see :data:`engine.device.MODELS`."""
     return MODELS.get(
-        cache_key(info, device), lambda: load_generator(info, device), lambda model: model.size_bytes
+        cache_key(info, device),
+        lambda: load_generator(info, device),
+        lambda model: model.size_bytes,
+        device,
     )
