@@ -154,8 +154,8 @@ def test_cache_does_not_keep_what_is_too_large() -> None:
 def test_each_device_keeps_its_own_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.device.memory_total", lambda device: 20 if device == "cpu" else 8)
     cache = ModelCache()
-    for key, device in (("a", "cpu"), ("b", "cuda:0"), ("c", "cpu"), ("d", "cuda:0")):
-        cache.get(key, lambda: "1234", len, device)
+    for key, place in (("a", "cpu"), ("b", "cuda:0"), ("c", "cpu"), ("d", "cuda:0")):
+        cache.get(key, lambda: "1234", len, place)
     assert cache.keys() == ["a", "c", "d"]
     cache.get("large", lambda: "12345", len, "cuda:0")
     assert cache.keys() == ["a", "c", "d"], "more than half of that device"
