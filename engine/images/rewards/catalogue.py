@@ -14,11 +14,13 @@ from engine.images.rewards.options import (
     ClassOptions,
     ColourOptions,
     HueOptions,
+    OnnxOptions,
     PaletteOptions,
     ReferenceOptions,
     RewardOptions,
     TasteOptions,
     TextOptions,
+    UserPythonOptions,
 )
 from engine.registry import Registry
 
@@ -237,5 +239,20 @@ REWARDS.add(
     RewardKind(
         "My taste", "Not my taste", "gradient", f"{_HERE}.taste:taste", TasteOptions, "Meaning",
         "How much you would like it, learnt from your votes.", fixed=(0.0, 0.5, 1.0),
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "onnx",
+    RewardKind(
+        "ONNX model", "ONNX model, less", "value", f"{_HERE}.onnx_reward:onnx", OnnxOptions, "Yours",
+        "A number that a model in an .onnx file gives to each picture.",
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "python",
+    RewardKind(
+        "My program", "My program, less", "value", f"{_HERE}.user_python:user_python",
+        UserPythonOptions, "Yours", "A number that your own Python function gives to each picture.",
+        "It can do whatever you can: allow only what you trust. It runs in a process of its own.",
     ),
 )  # fmt: skip

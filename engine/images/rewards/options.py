@@ -119,3 +119,66 @@ class TasteOptions(OpenOptions):
     file: str = Field(
         "", title="Taste file", description="A saved taste; empty: the one learnt from your votes."
     )
+
+
+class ClipOptions(TextOptions):
+    """Which model of images and texts."""
+
+    folder: str = Field(
+        "",
+        title="Folder",
+        description="Of the model: a path, or its name in the models folder; empty: the reward's name.",
+    )
+    tokenizer: str = Field(
+        "",
+        title="Tokenizer folder",
+        description="Where the tokenizer is, if it is not with the model.",
+    )
+
+
+class AestheticOptions(OpenOptions):
+    """Which model and head."""
+
+    folder: str = Field(
+        "",
+        title="CLIP folder",
+        description="Of CLIP ViT-L/14: a path, or its name in the models folder; empty: aesthetic.",
+    )
+    head: str = Field(
+        "", title="Head", description="File of the head; empty: aesthetic.safetensors in the folder."
+    )
+
+
+class CheckpointOptions(TextOptions):
+    """Which checkpoint."""
+
+    file: str = Field(
+        "", title="Checkpoint", description="A path; empty: the usual file in the models folder."
+    )
+
+
+class OnnxOptions(OpenOptions):
+    """Which ONNX model, and what it expects."""
+
+    file: str = Field("", title="Model", description="The .onnx file.")
+    size: int = Field(
+        0, ge=0, le=2048, title="Size", description="Side of its pictures in pixels; 0: as it says."
+    )
+    mean: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), title="Mean", description="Taken from red, green and blue in [0, 1]."
+    )
+    std: tuple[float, float, float] = Field(
+        (1.0, 1.0, 1.0), title="Deviation", description="What these are then divided by."
+    )
+    output: int = Field(
+        0, ge=0, le=100_000, title="Output", description="Which of its numbers for a picture counts."
+    )
+
+
+class UserPythonOptions(OpenOptions):
+    """Which program."""
+
+    file: str = Field("", title="File", description="A Python file with def reward(images).")
+    seconds: float = Field(
+        20.0, gt=0, le=3600, title="Time limit", description="Seconds that one call may take."
+    )
