@@ -95,6 +95,12 @@ class LatentGenerator:
     def decode(self, states: Tensor) -> Tensor:
         return self.decode_with_gradient(states)
 
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        inputs = pictures.to(self.device, torch.float32).contiguous(memory_format=torch.channels_last)
+        mean, _ = self.autoencoder.encode(inputs)
+        return (mean - self._shift) / self._scale
+
     def decode_with_gradient(self, states: Tensor) -> Tensor:
         latents = states.to(self.device, torch.float32) * self._scale + self._shift
         latents = latents.contiguous(memory_format=torch.channels_last)

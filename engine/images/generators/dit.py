@@ -17,7 +17,12 @@ from engine.images.generators.class_labels import (
     require_class,
 )
 from engine.images.generators.decoders import Decoder, PixelDecoder, RoughDecoder, VaeDecoder
-from engine.images.generators.protocol import Condition, CountingDenoiser, own_size_only
+from engine.images.generators.protocol import (
+    Condition,
+    CountingDenoiser,
+    no_encoder,
+    own_size_only,
+)
 from engine.images.generators.scheduler_config import Convention, read_convention
 from engine.images.params import Spacing
 from engine.images.schedule import TimeGrid, make_schedule
@@ -98,6 +103,11 @@ class DiTGenerator:
 
     def decode_with_gradient(self, states: Tensor) -> Tensor:
         return self.decoder(states)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        if not isinstance(self.decoder, PixelDecoder):
+            raise no_encoder(self.info.title)
+        return pictures.to(self.device, torch.float32)
 
 
 def load_official_dit(info: ModelInfo, device: str) -> DiTGenerator:

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.errors import invalid_input
+from engine.errors import EngineError, invalid_input
 from engine.images.params import Spacing
 from engine.images.schedule import NoiseSchedule, TimeGrid
 from engine.weights import ModelInfo
@@ -92,6 +92,13 @@ class Generator(Protocol):
         """The same pixels, through which gradients flow back to the states."""
         ...
 
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Clean states ``(B, C, h, w)`` float32 of pixels ``(B, 3, H, W)`` in [-1, 1].
+
+        Raises ``invalid_input`` for a model that has no encoder here.
+        """
+        ...
+
 
 class CountingDenoiser:
     """A :data:`~engine.images.samplers.Denoiser` that counts network evaluations.
@@ -113,6 +120,15 @@ class CountingDenoiser:
         """The same prediction, through which gradients flow back to ``x``."""
         self.evaluations += len(x) * self._per_state
         return self._predict(x, t)
+
+
+def no_encoder(name: str) -> EngineError:
+    """The error of a model that decodes only."""
+    return invalid_input(
+        f"{name} has no encoder here, so no noise can be found for a picture of another origin; "
+        "nothing was started.",
+        "Start from a picture that Triptych made, or use the built-in model or one of pixels.",
+    )
 
 
 def own_size_only(

@@ -14,7 +14,7 @@ from engine.images.diffusion import guide
 from engine.images.generators.decoders import VaeDecoder
 from engine.images.generators.libraries import load_part
 from engine.images.generators.prediction import as_noise
-from engine.images.generators.protocol import Condition, CountingDenoiser
+from engine.images.generators.protocol import Condition, CountingDenoiser, no_encoder
 from engine.images.generators.scheduler_config import Convention, read_convention
 from engine.images.generators.text import TextEncoder, encode_together
 from engine.images.params import Spacing
@@ -186,6 +186,9 @@ class StableDiffusionGenerator:
 
     def decode_with_gradient(self, states: Tensor) -> Tensor:
         return self.decoder(states)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        raise no_encoder(self.info.title)
 
 
 def _network_dtype(device: torch.device, delicate: bool) -> torch.dtype:
