@@ -13,6 +13,9 @@ MAX_ALIGN_STEPS = 5000
 GUARD_STRENGTHS = {"off": 0.0, "soft": 0.3, "strict": 1.0}
 """Weight of the guard for each preset, for rewards that are scaled to their usual range."""
 
+STEP_SHARE = 1.0
+"""Weight of the guard of each step alone beside that of all noise together."""
+
 Guard = Annotated[
     Literal["off", "soft", "strict"],
     Field(json_schema_extra={"labels": {"off": "Off", "soft": "Soft", "strict": "Strict"}}),
@@ -79,10 +82,11 @@ class AlignParams(BaseModel):
     )
     steps: int = Field(
         100,
-        ge=1,
+        ge=0,
         le=MAX_ALIGN_STEPS,
         title="Steps",
-        description="Changes of the noise; each costs about three pictures.",
+        description="Changes of the noise; each costs about three pictures. 0: only the picture that "
+        "it begins with.",
     )
     minutes: float | None = Field(
         None, gt=0, le=10_000, title="Minutes", description="Stop after so many minutes. Auto: never."
