@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.images.rewards.options import (
+    AestheticOptions,
+    CheckpointOptions,
     ClassOptions,
+    ClipOptions,
     ColourOptions,
     HueOptions,
     OnnxOptions,
@@ -254,5 +257,47 @@ REWARDS.add(
         "My program", "My program, less", "value", f"{_HERE}.user_python:user_python",
         UserPythonOptions, "Yours", "A number that your own Python function gives to each picture.",
         "It can do whatever you can: allow only what you trust. It runs in a process of its own.",
+    ),
+)  # fmt: skip
+
+_LEARNED = f"{_HERE}.learned"
+_LARGE = "Made for photographs of 224 pixels: use it with models of pictures of 128 pixels and more."
+
+REWARDS.add(
+    "clip",
+    RewardKind(
+        "Like the words (CLIP)", "Unlike the words (CLIP)", "gradient", f"{_LEARNED}:clip_similarity",
+        ClipOptions, "Learned", "Likeness of picture and words by a CLIP model of yours.", _LARGE,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "pickscore",
+    RewardKind(
+        "Preferred (PickScore)", "Not preferred (PickScore)", "gradient", f"{_LEARNED}:pick_score",
+        ClipOptions, "Learned", "What people would pick for these words; needs its weights.", _LARGE,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "hpsv2",
+    RewardKind(
+        "Preferred (HPS v2)", "Not preferred (HPS v2)", "gradient", f"{_LEARNED}:hps",
+        CheckpointOptions, "Learned",
+        "What people would prefer for these words; needs its weights and open_clip.", _LARGE,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "imagereward",
+    RewardKind(
+        "Preferred (ImageReward)", "Not preferred (ImageReward)", "gradient",
+        f"{_LEARNED}:image_reward", CheckpointOptions, "Learned",
+        "What people would prefer for these words; needs its weights and the library image-reward.",
+        _LARGE,
+    ),
+)  # fmt: skip
+REWARDS.add(
+    "aesthetic",
+    RewardKind(
+        "More aesthetic", "Less aesthetic", "gradient", f"{_LEARNED}:aesthetic", AestheticOptions,
+        "Learned", "LAION's aesthetic score; needs CLIP ViT-L/14 and the head.", _LARGE,
     ),
 )  # fmt: skip
