@@ -19,7 +19,7 @@ from engine.images.metadata import write_png
 from engine.images.parallel_run import ParallelRun
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.reporting import Previewer
-from engine.images.runs import Chunk, Run, Sampled, SequentialRun, Setup
+from engine.images.runs import Chunk, Run, Sampled, SequentialRun, Setup, picture_details
 from engine.job import MAX_SEED
 from engine.registry import JOBS, JobKind
 from engine.weights import find_model
@@ -76,7 +76,8 @@ def _save(setup: Setup, chunk: Chunk, sampled: Sampled) -> None:
     if pixels is None:
         pixels = to_pixels(setup.generator.decode(sampled.x_0))
     for place, index in enumerate(chunk.indices):
-        details = _details(setup, chunk.seeds[place], pixels[place].shape) | sampled.details[place]
+        details = picture_details(setup, chunk.seeds[place], pixels[place].shape)
+        details |= sampled.details[place]
         if not details.get("converged", True):
             # Of this picture only, not of the job's others.
             details["warnings"] = [*setup.ctx.warnings, _unfinished(details["parallel"])]
@@ -108,7 +109,7 @@ def _compare(setup: Setup, run: ParallelRun, chunk: Chunk, sampled: Sampled) -> 
         comparison = {**apart, "parallel": sampled.details[place]["sampling"], "sequential": sampling}
         run.note_comparison(index, comparison)
         pixels = to_pixels(decoded)[0]
-        details = _details(setup, chunk.seeds[place], pixels.shape)
+        details = picture_details(setup, chunk.seeds[place], pixels.shape)
         details |= {"sampling": sampling, "comparison": comparison, "sequential_of": _name(index)}
         details["label"] = "sequential"
         _save_png(setup.ctx, f"{_name(index)}-sequential", pixels, details)
@@ -132,26 +133,6 @@ def _batch_size(setup: Setup) -> int:
             f"more than is free; {fitting} at a time are made instead. The pictures are the same."
         )
     return max(1, fitting >> ctx.attempt)
-
-
-def _details(setup: Setup, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    params = setup.params
-    return {
-        "kind": "image",
-        "prompt": params.prompt,
-        "negative_prompt": params.negative_prompt,
-        "class_name": setup.condition.class_name,
-        "seed": seed,
-        "model": params.model,
-        "model_title": setup.generator.info.title,
-        "weights_sha256": setup.generator.info.sha256,
-        "vae": setup.generator.info.vae,
-        "sampler": params.sampler.name,
-        "steps": params.steps,
-        "guidance": params.guidance,
-        "width": shape[1],
-        "height": shape[0],
-    }
 
 
 JOBS.add("images.generate", JobKind(GenerateParams, generate, "Generate images"))

@@ -85,6 +85,27 @@ class Setup:
         return torch.float32 if self.ctx.device.startswith("mps") else torch.float64
 
 
+def picture_details(setup: Setup, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the manifest of every picture says; ``shape`` is ``(H, W, 3)``."""
+    params = setup.params
+    return {
+        "kind": "image",
+        "prompt": params.prompt,
+        "negative_prompt": params.negative_prompt,
+        "class_name": setup.condition.class_name,
+        "seed": seed,
+        "model": params.model,
+        "model_title": setup.generator.info.title,
+        "weights_sha256": setup.generator.info.sha256,
+        "vae": setup.generator.info.vae,
+        "sampler": params.sampler.name,
+        "steps": params.steps,
+        "guidance": params.guidance,
+        "width": shape[1],
+        "height": shape[0],
+    }
+
+
 class Run(Protocol):
     """How a job samples."""
 

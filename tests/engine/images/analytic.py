@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.images.alignment import Aligner, AlignSettings, AlignState
+from engine.images.alignment import Aligner
 from engine.images.alignment_noise import ActiveNoise, PictureNoise
 from engine.images.alignment_sampling import Recipe, StepByStep
+from engine.images.alignment_state import AlignSettings, AlignState
 from engine.images.params import DdimParams
 from engine.images.schedule import NoiseSchedule, make_grid, make_schedule
 from tests.engine.images.references import mixture

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError, cancelled
-from engine.images.alignment import PATIENCE, Aligner, AlignSettings, AlignState, StepReport
+from engine.images.alignment import PATIENCE, Aligner
 from engine.images.alignment_estimate import LARGEST_MU
 from engine.images.alignment_noise import ActiveNoise
+from engine.images.alignment_state import AlignSettings, AlignState, StepReport
 from engine.images.alignment_sweep import SolvedInParallel
 from engine.images.params import DdimParams, ParataaParams
 from engine.images.parataa import settings_of, system_of
