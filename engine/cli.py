@@ -176,6 +176,32 @@ def _generate(options: argparse.Namespace) -> int:
     return _run_spec(generate_spec(options), options)
 
 
+def _configure_align(parser: argparse.ArgumentParser) -> None:
+    from engine.align_flags import add_align_flags
+
+    add_align_flags(parser)
+    _add_running(parser)
+
+
+def _align(options: argparse.Namespace) -> int:
+    from engine.align_flags import align_spec
+    from engine.headless import run_to_folder
+    from engine.job import Event, Measured
+    from engine.progress import ProgressLine
+
+    spec = align_spec(options, read_job)
+    curves: list[dict[str, Any]] = []
+    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as progress:
+
+        def listen(event: Event) -> None:
+            progress.show(event)
+            if isinstance(event, Measured):
+                curves.append(dict(event.values))
+
+        outcome = run_to_folder(spec, options.out, listen, stop)
+    return _tell_outcome(outcome, options.json, {"seed": spec.seed, "curves": curves})
+
+
 def _configure_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", type=Path, help="a job as JSON, or a picture made by Triptych")
     _add_running(parser)
@@ -288,7 +314,7 @@ def _example(options: argparse.Namespace) -> int:
 
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("samplers", "jobs", "models"))
+    parser.add_argument("what", choices=("samplers", "jobs", "models", "rewards"))
     add_json(parser)
 
 
@@ -299,6 +325,10 @@ def _list(options: argparse.Namespace) -> int:
         from engine.command_flags import SAMPLERS
 
         titles = {name: (model.__doc__ or name) for name, model in SAMPLERS}
+    elif options.what == "rewards":
+        from engine.images.rewards import REWARDS
+
+        titles = {name: f"{kind.title}: {kind.description}" for name, kind in REWARDS}
     else:
         from engine.registry import JOBS
         from engine.runner import load_job_modules
@@ -324,10 +354,11 @@ class Command:
 
 COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
+    "align": Command("make a picture better by rewards", _configure_align, _align),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
     "models": Command("list, add, verify and remove models", configure_models, run_models),
-    "list": Command("list samplers, kinds of jobs, or models", _configure_list, _list),
+    "list": Command("list samplers, kinds of jobs, models, or rewards", _configure_list, _list),
     "doctor": Command("check whether Triptych can run here", _configure_doctor, _doctor),
 }
 

@@ -53,7 +53,7 @@ def add_generate_flags(parser: argparse.ArgumentParser) -> None:
             text = f"{field.description} One of {known}; default {_default(field).name}."
             parser.add_argument("--sampler", default=argparse.SUPPRESS, metavar="NAME", help=text)
         else:
-            _add_flag(parser, name, field)
+            add_flag(parser, name, field)
     owners: dict[str, list[str]] = {}
     fields: dict[str, FieldInfo] = {}
     for sampler, model in SAMPLERS:
@@ -62,7 +62,7 @@ def add_generate_flags(parser: argparse.ArgumentParser) -> None:
                 owners.setdefault(name, []).append(sampler)
                 fields.setdefault(name, field)
     for name, field in fields.items():
-        _add_flag(parser, name, field, sampler=f"Sampler {', '.join(owners[name])}: ")
+        add_flag(parser, name, field, sampler=f"Sampler {', '.join(owners[name])}: ")
     parser.add_argument(
         "--start",
         type=Path,
@@ -136,9 +136,10 @@ def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True)
 
 
-def _add_flag(
+def add_flag(
     parser: argparse.ArgumentParser, name: str, field: FieldInfo, *, sampler: str = ""
 ) -> None:
+    """Add the flag of one parameter; ``sampler`` begins its help where it is a sampler's setting."""
     text = f"{sampler}{field.description or field.title or name}"
     if not sampler and _default(field) not in (None, ""):
         text += f" Default {_default(field)}."

@@ -36,7 +36,7 @@ from engine.scheduler import Scheduler
 
 POLL_SECONDS = 0.1
 MAX_SLUG = 60
-LEFT_OUT = ("rounds",)
+LEFT_OUT = ("rounds", "curve")
 
 Listener = Callable[[Event], None]
 StopRequested = Callable[[], bool]
@@ -49,7 +49,7 @@ class OutputFolder:
     is there already is never overwritten: the next name gets ``-2``. PNG files carry their manifest
     inside; other results get it beside them, as ``NAME.manifest.json``. What is attached to results
     is named after them (``00042_red-heart-trajectory.safetensors``); what only a window shows, the
-    ``rounds`` of a parallel run, is left out.
+    ``rounds`` of a parallel run and the ``curve`` of an alignment, is left out.
 
     Parameters
     ----------

@@ -33,6 +33,16 @@ def write_png(image: NDArray[np.uint8], manifest: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether a file is a readable picture that carries no manifest."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return KEYWORD not in image.info
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return False
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest inside a PNG.
 
