@@ -16,7 +16,7 @@ WINDOW = ("PySide6", "desktop", "pyqtgraph", "qtawesome", "superqt")
 CONTRACT_MODULES = (
     "engine.artifacts", "engine.cli", "engine.context", "engine.errors", "engine.executors.process",
     "engine.job", "engine.project", "engine.registry", "engine.runner", "engine.scheduler",
-    "engine.images.params", "engine.images.vocabulary",
+    "engine.images.params", "engine.images.rewards", "engine.images.vocabulary",
 )  # fmt: skip
 
 

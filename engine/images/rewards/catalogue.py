@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine import extras
 from engine.images.rewards.options import (
     AestheticOptions,
     CheckpointOptions,
@@ -59,6 +60,8 @@ class RewardKind:
         The smallest distance from p5 to p95 that counts, where most pictures have the same value.
     tabled
         Whether the scale depends on nothing but the model and few settings, so that a table has it.
+    extra
+        The optional part of Triptych that it needs, one of :data:`engine.extras.EXTRAS`.
     """
 
     title: str
@@ -72,6 +75,16 @@ class RewardKind:
     fixed: tuple[float, float, float] | None = None
     least_spread: float = 0.0
     tabled: bool = False
+    extra: str = ""
+
+    def obstacle(self) -> str:
+        """Why it cannot be used here as it is, and what to do; empty when it can."""
+        if not self.extra or extras.is_installed(self.extra):
+            return ""
+        return (
+            f"It needs the extra {self.extra!r}, which is not installed: the models panel installs it, "
+            f"or run {extras.command_text(self.extra)}"
+        )
 
     def build(self, options: RewardOptions, context: RewardContext) -> Reward:
         """The reward itself; raises ``EngineError`` where files or libraries are missing."""
@@ -268,6 +281,7 @@ REWARDS.add(
     RewardKind(
         "Like the words (CLIP)", "Unlike the words (CLIP)", "gradient", f"{_LEARNED}:clip_similarity",
         ClipOptions, "Learned", "Likeness of picture and words by a CLIP model of yours.", _LARGE,
+        extra="diffusers",
     ),
 )  # fmt: skip
 REWARDS.add(
@@ -275,6 +289,7 @@ REWARDS.add(
     RewardKind(
         "Preferred (PickScore)", "Not preferred (PickScore)", "gradient", f"{_LEARNED}:pick_score",
         ClipOptions, "Learned", "What people would pick for these words; needs its weights.", _LARGE,
+        extra="diffusers",
     ),
 )  # fmt: skip
 REWARDS.add(
@@ -299,5 +314,6 @@ REWARDS.add(
     RewardKind(
         "More aesthetic", "Less aesthetic", "gradient", f"{_LEARNED}:aesthetic", AestheticOptions,
         "Learned", "LAION's aesthetic score; needs CLIP ViT-L/14 and the head.", _LARGE,
+        extra="diffusers",
     ),
 )  # fmt: skip

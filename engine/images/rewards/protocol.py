@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -12,6 +13,9 @@ from torch import Tensor
 from engine.images.rewards.catalogue import Sort
 
 OUTSIDE_SLOPE = 0.01
+USER_CODE_VARIABLE = "TRIPTYCH_ALLOW_USER_CODE"
+"""Environment variable: 1 lets rewards written by the user run. It is of this computer, not of a job,
+so that no picture or project of others can switch it on."""
 
 
 @runtime_checkable
@@ -41,7 +45,8 @@ class RewardContext:
     taste
         The user's taste, if one has been learnt.
     allow_user_code
-        Whether rewards written by the user may run; off unless the user said so.
+        Whether rewards written by the user may run; off unless the user said so, here or by
+        :data:`USER_CODE_VARIABLE`.
     """
 
     prompt: str = ""
@@ -50,7 +55,7 @@ class RewardContext:
     references: Mapping[str, Tensor] = field(default_factory=dict)
     device: str = "cpu"
     taste: Taste | None = None
-    allow_user_code: bool = False
+    allow_user_code: bool = field(default_factory=lambda: os.environ.get(USER_CODE_VARIABLE) == "1")
 
 
 class Reward(Protocol):

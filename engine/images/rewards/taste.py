@@ -52,9 +52,10 @@ class Votes:
         signs = {liked for _, liked in self.thumbs}
         lacking = ""
         if not self.pairs and len(signs) < 2:
-            lacking = (
-                "like" if signs == {False} else "dislike" if signs == {True} else "like and dislike"
-            )
+            wanted = [
+                name for name, liked in (("like", True), ("dislike", False)) if liked not in signs
+            ]
+            lacking = " and one ".join(wanted)
         more = max(LEAST_VOTES - len(self), 1 if lacking else 0)
         if not more:
             return ""

@@ -27,7 +27,7 @@ from engine import child
 from engine.errors import EngineError, ErrorCode, bad_file, invalid_input
 from engine.images.rewards.catalogue import Sort
 from engine.images.rewards.options import UserPythonOptions
-from engine.images.rewards.protocol import Reward, RewardContext
+from engine.images.rewards.protocol import USER_CODE_VARIABLE, Reward, RewardContext
 from engine.images.rewards.user_python_child import LENGTH
 from engine.images.rewards.value import to_bytes
 
@@ -205,7 +205,8 @@ def user_python(options: UserPythonOptions, context: RewardContext) -> Reward:
         raise invalid_input(
             "Rewards written in Python are switched off, as such a file can do whatever you can; "
             "nothing was started.",
-            "Allow them explicitly if you trust the file.",
+            f"If you trust the file, allow them: start Triptych with {USER_CODE_VARIABLE}=1 in its "
+            "environment.",
         )
     if not options.file:
         raise invalid_input(

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from engine import extras
 from engine.errors import EngineError
 from engine.images.generators.libraries import library
+from engine.images.rewards import REWARDS
 from engine.images.rewards.clip_folder import Preparation, load_clip
 from engine.images.rewards.learned import LearnedReward, read_head
 from engine.images.rewards.protocol import RewardContext
@@ -214,6 +215,10 @@ def test_a_missing_library_is_said(tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(extras, "is_installed", lambda name: False)
     with pytest.raises(EngineError, match="needs the extra 'diffusers'"):
         load_clip(tiny, tiny, "cpu", "CLIP similarity")
+    with_obstacle = {name for name, kind in REWARDS if "extra 'diffusers'" in kind.obstacle()}
+    assert with_obstacle == {"clip", "pickscore", "aesthetic"}
+    monkeypatch.undo()
+    assert {kind.obstacle() for _, kind in REWARDS} == {""}
 
 
 def write_head(path: Path, widths: tuple[int, ...] = (WIDTH, 8, 4, 1)) -> nn.Sequential:

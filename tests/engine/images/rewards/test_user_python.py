@@ -9,10 +9,11 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import ValidationError
 
 from engine.errors import EngineError
 from engine.images.rewards import RewardTerm
-from engine.images.rewards.protocol import RewardContext, eight_bit
+from engine.images.rewards.protocol import USER_CODE_VARIABLE, RewardContext, eight_bit
 from engine.images.rewards.user_python import UserPython
 from tests.engine.images.rewards.helpers import pictures, raw_mix, reward
 
@@ -77,6 +78,15 @@ def test_it_is_off_unless_it_was_allowed(write: Write, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="switched off"):
         reward("python", file=str(file))
     assert not (tmp_path / "ran").exists()
+
+
+def test_it_is_allowed_by_the_computer_not_by_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(USER_CODE_VARIABLE, raising=False)
+    assert not RewardContext().allow_user_code
+    monkeypatch.setenv(USER_CODE_VARIABLE, "1")
+    assert RewardContext().allow_user_code
+    with pytest.raises(ValidationError):
+        RewardTerm(name="python", options={"allow_user_code": True})
 
 
 @pytest.mark.parametrize(
