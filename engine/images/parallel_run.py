@@ -88,7 +88,7 @@ class ParallelRun:
         self.probe = self._look_at_network()
         self.settings = self._settings()
         self._warn_of_tolerance()
-        self._pictures: list[dict[str, Any]] = []
+        self._pictures: dict[int, dict[str, Any]] = {}
         self._start = None if "start" not in inputs else self._read_start(Path(inputs["start"]))
         if self._start is None and self.params.variation_step is not None:
             raise missing_start(self.params.variation_step)
@@ -108,8 +108,8 @@ class ParallelRun:
                 "needs fewer rounds here, but more time than a sequential sampler."
             )
         return {
-            "rounds": max((picture["rounds"] for picture in self._pictures), default=0),
-            "pictures": self._pictures,
+            "rounds": max((picture["rounds"] for picture in self._pictures.values()), default=0),
+            "pictures": list(self._pictures.values()),
             "batch_gain": round(self.probe.batch_gain, 3),
             "devices": [place.device for place in self._places],
             "notes": notes,
@@ -326,7 +326,7 @@ class ParallelRun:
             "seconds": round(seconds, 3),
             "pictures": len(chunk.indices),
         }
-        self._pictures.append({"seed": chunk.seeds[index], **figures})
+        self._pictures[chunk.indices[index]] = {"seed": chunk.seeds[index], **figures}
         trace_file = ctx.attach(name, "rounds", trace.to_bytes(), MEDIA_TYPE, common)
         kept = None
         # What was stopped can be gone on with only from its states.
@@ -366,7 +366,7 @@ class ParallelRun:
         return states[:1].view(-1, *self.setup.shape)
 
     def note_comparison(self, index: int, comparison: Mapping[str, Any]) -> None:
-        """Add what a comparison found to the metrics of picture ``index`` of this run."""
+        """Add what a comparison found to the metrics of picture ``index`` of the job."""
         self._pictures[index]["comparison"] = dict(comparison)
 
 
