@@ -36,6 +36,7 @@ Sort = Literal["gradient", "value"]
 Ending = Literal["steps", "time", "red", "plateau"]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
+FEWEST_PERMUTATIONS, PERMUTED_VALUES = 10, 1 << 21
 PATIENCE = 5
 """Steps without any gradient, or without a finite one, after which going on is pointless."""
 
@@ -169,16 +170,20 @@ class Aligner:
         leaf = z.detach().clone().requires_grad_(settings.gamma > 0)
         flat = leaf.flatten(1)
         every, each = flat.numel(), flat.shape[1]
-        orders = draw_permutations(settings.permutations, every, stream)
-        loss = regulariser(flat.flatten(), block_sizes(every), orders, math.log(settings.rest / 2))
+        orders = draw_permutations(self._affordable(every), every, stream)
+        loss = regulariser(flat.flatten(), block_sizes(every), orders)
         if settings.step_share > 0:
-            orders = draw_permutations(settings.permutations, each, stream)
+            orders = draw_permutations(self._affordable(every), each, stream)
             alone = regulariser(flat, block_sizes(each), orders, math.log(settings.step_rest / 2))
             loss = loss + settings.step_share * alone.mean()
         if not leaf.requires_grad:
             return float(loss), torch.zeros_like(z)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return float(loss.detach()), gradient
+
+    def _affordable(self, values: int) -> int:
+        """Permutations for the gradient: many of small noise, whose gradient is rough with few."""
+        return min(self.settings.permutations, max(FEWEST_PERMUTATIONS, PERMUTED_VALUES // values))
 
     def _reward_gradient(self, z: Tensor, x: Tensor) -> tuple[Tensor, Neighbours | None]:
         """Gradient of the objective by ``z``, and what was found around the picture for it."""

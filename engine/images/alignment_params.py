@@ -13,7 +13,7 @@ MAX_ALIGN_STEPS = 5000
 GUARD_STRENGTHS = {"off": 0.0, "soft": 0.3, "strict": 1.0}
 """Weight of the guard for each preset, for rewards that are scaled to their usual range."""
 
-STEP_SHARE = 1.0
+STEP_SHARE = 10.0
 """Weight of the guard of each step alone beside that of all noise together."""
 
 Guard = Annotated[

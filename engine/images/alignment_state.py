@@ -35,9 +35,9 @@ class AlignSettings:
         Largest norm of the gradient.
     permutations
         Fresh ones a step for the guard's gradient.
-    rest, step_rest
-        Probability from which the guard lets go of a statistic, of all noise and of a step's. 1 is the
-        published guard, which pulls at genuine noise too.
+    step_rest
+        Probability from which the guard lets go of a statistic of a single step; at 1, as published for
+        all noise together, it pulls at genuine noise too, and most of what could be won is lost.
     checks
         Permutations of the displayed indicator.
     worst_kept
@@ -47,15 +47,14 @@ class AlignSettings:
     """
 
     gamma: float = 0.0
-    step_share: float = 0.1
+    step_share: float = 10.0
     lr: float = 0.01
     mode: Mode = "gradient"
     neighbours: int = 16
     mu: float = FIRST_MU
     clip: float = 1.0
-    permutations: int = 10
-    rest: float = 1.0
-    step_rest: float = 1.0
+    permutations: int = 100
+    step_rest: float = 0.05
     checks: int = 100
     worst_kept: Status = "amber"
     seed: int = 0

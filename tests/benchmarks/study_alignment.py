@@ -1,0 +1,186 @@
+"""What alignment wins on the built-in generator, with the guard off, as published, and ours.
+
+Run by hand from the repository: ``python tests/benchmarks/study_alignment.py [--seeds 20] [--guards
+soft off] [--rewards brightness ...]``; takes minutes a picture on a CPU. Prints a line of JSON for
+each picture, and a summary for each reward and guard. Gains are in standard deviations of un-aligned
+pictures of the same prompt; ``density`` is the model's own opinion, in standard deviations too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from engine.artifacts import ArtifactStore
+from engine.errors import EngineError
+from engine.images.generators import initial_noise, load_generator
+from engine.images.params import DdimParams
+from engine.images.rewards.mix import RewardMix
+from engine.images.rewards.params import RewardTerm
+from engine.images.rewards.protocol import RewardContext, from_decoded
+from engine.images.rewards.scales import RAW
+from engine.images.samplers import ddim
+from engine.job import Failed, JobSpec, Measured, Output
+from engine.runner import run_job
+from engine.weights import find_model
+
+PROMPTS = ("red heart", "grinning cat", "blue car", "green tree", "house")
+REWARDS = {
+    "brightness": {"name": "brightness", "options": {"ceiling": False}},
+    "colourfulness": {"name": "colourfulness", "options": {"ceiling": False}},
+    "jpeg_size": {"name": "jpeg_size", "weight": -1.0, "options": {"ceiling": False}},
+}
+GUARDS: dict[str, dict[str, Any]] = {
+    "off": {"guard": "off"},
+    "published": {"guard": "soft", "step_share": 0.0},
+    "soft": {"guard": "soft"},
+    "strict": {"guard": "strict"},
+}
+PRIOR = 32
+
+
+def prior(steps: int, eta: float, guidance: float) -> dict[str, dict[str, tuple[float, float]]]:
+    """Mean and standard deviation of each reward over un-aligned pictures, by prompt."""
+    generator = load_generator(find_model("builtin"), "cpu")
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    terms = [RewardTerm.model_validate({**term, "weight": 0.0}) for term in REWARDS.values()]
+    with RewardMix(terms, RewardContext(), RAW) as mix:
+        for prompt in PROMPTS:
+            condition = generator.condition(prompt, None)
+            shape = generator.latent_shape(None, None)
+            noise, kicks = initial_noise(range(900, 900 + PRIOR), shape, steps, eta > 0)
+            x_0 = ddim(
+                generator.denoiser(condition, guidance),
+                noise.double(),
+                generator.grid(steps, "model"),
+                kicks,
+                DdimParams(eta=eta),
+                lambda done, total, clean: None,
+            )
+            _, raw = mix.total(from_decoded(generator.decode(x_0)), clipped=True)
+            found[prompt] = {key: (float(v.mean()), float(v.std())) for key, v in raw.items()}
+    return found
+
+
+def pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Align each and say what became of it."""
+    known = prior(options.sampling_steps, options.eta, options.guidance)
+    print(json.dumps({"prior": known}), flush=True)
+    for seed in range(options.seeds):
+        prompt = PROMPTS[seed % len(PROMPTS)]
+        for reward in options.rewards:
+            for guard in options.guards:
+                yield one(options, seed, prompt, reward, guard, known[prompt][reward])
+
+
+def one(
+    options: argparse.Namespace,
+    seed: int,
+    prompt: str,
+    reward: str,
+    guard: str,
+    usual: tuple[float, float],
+) -> dict[str, Any]:
+    """One picture with one reward and one guard."""
+    sampler = {"name": "ddim", "eta": options.eta}
+    params = {
+        "picture": {
+            "prompt": prompt,
+            "steps": options.sampling_steps,
+            "guidance": options.guidance,
+            "sampler": sampler,
+        },
+        "rewards": [REWARDS[reward]],
+        "steps": options.steps,
+        "lr": options.lr,
+        "neighbours": options.neighbours,
+        "stop_at_red": False,
+        "check_density": options.density,
+        "preview_every": 0,
+        **GUARDS[guard],
+    }
+    if options.gamma is not None and guard != "off":
+        params["gamma"] = options.gamma
+    events: list[Any] = []
+    with tempfile.TemporaryDirectory() as folder:
+        spec = JobSpec("images.align", params, seed=seed, device="cpu")
+        run_job(spec, "study", ArtifactStore(Path(folder)), events.append, lambda: False)
+        if isinstance(events[-1], Failed):
+            raise EngineError.from_json(events[-1].error.to_json())
+        about = next(e.manifest for e in events if isinstance(e, Output))["align"]
+        if options.keep is not None:
+            output = next(e for e in events if isinstance(e, Output))
+            options.keep.mkdir(exist_ok=True, parents=True)
+            data = ArtifactStore(Path(folder)).read(output.artifact)
+            (options.keep / f"{reward}-{guard}-{seed}.png").write_bytes(data)
+    points = [event.values for event in events if isinstance(event, Measured)]
+    sign = -1 if REWARDS[reward].get("weight", 1.0) < 0 else 1
+    values = about["rewards"][reward]
+    return {
+        "reward": reward,
+        "guard": guard,
+        "seed": seed,
+        "prompt": prompt,
+        "gain": round(sign * (values["after"] - values["before"]) / usual[1], 3),
+        "gain_at_end": round(sign * (points[-1]["terms"][reward] - values["before"]) / usual[1], 3),
+        "status": about["status"],
+        "ends": points[-1]["status"],
+        "log10_p": about["log10_p"],
+        "log10_p_step": about["log10_p_step"],
+        "red_from": next((p["step"] for p in points if p["status"] == "red"), None),
+        "best_step": about["best_step"],
+        "density": about["density"],
+        "seconds": about["seconds"],
+    }
+
+
+def main() -> None:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--sampling-steps", type=int, default=10)
+    parser.add_argument("--eta", type=float, default=1.0)
+    parser.add_argument("--guidance", type=float, default=2.5)
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--gamma", type=float)
+    parser.add_argument("--neighbours", type=int, default=16)
+    parser.add_argument("--density", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--keep", type=Path, help="folder for the pictures")
+    parser.add_argument("--guards", nargs="+", default=["soft", "off"], choices=list(GUARDS))
+    parser.add_argument("--rewards", nargs="+", default=list(REWARDS), choices=list(REWARDS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for row in pictures(options):
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    for reward in options.rewards:
+        for guard in options.guards:
+            own = [row for row in rows if (row["reward"], row["guard"]) == (reward, guard)]
+            summary = {
+                "summary": f"{reward}, {guard}",
+                "pictures": len(own),
+                "gain": round(statistics.mean(row["gain"] for row in own), 3),
+                "gain_at_end": round(statistics.mean(row["gain_at_end"] for row in own), 3),
+                "kept_red": sum(row["status"] == "red" for row in own),
+                "kept_amber": sum(row["status"] == "amber" for row in own),
+                "turned_red": sum(row["red_from"] is not None for row in own),
+                "density": round(statistics.mean(row["density"].get("after", 0) for row in own), 2),
+                "seconds": round(statistics.mean(row["seconds"] for row in own), 1),
+            }
+            print(json.dumps(summary), flush=True)
+
+
+if __name__ == "__main__":
+    main()
