@@ -37,7 +37,11 @@ from engine.registry import JOBS, JobKind
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-BUILTIN_MODULES = ("engine.images.jobs", "engine.images.alignment_run")
+BUILTIN_MODULES = (
+    "engine.images.jobs",
+    "engine.images.alignment_run",
+    "engine.images.rewards.taste_job",
+)
 """Modules that register the job kinds of Triptych itself when they are imported."""
 
 PLUGINS_VARIABLE = "TRIPTYCH_PLUGINS"

@@ -254,7 +254,7 @@ REWARDS.add(
     "taste",
     RewardKind(
         "My taste", "Not my taste", "gradient", f"{_HERE}.taste:taste", TasteOptions, "Meaning",
-        "How much you would like it, learnt from your votes.", fixed=(0.0, 0.5, 1.0),
+        "How much you would like it, learnt from your votes.",
     ),
 )  # fmt: skip
 REWARDS.add(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -212,23 +213,29 @@ class TasteReward:
         return self.taste.score(x)
 
 
+def taste_file() -> Path:
+    """Where the taste that was learnt last is kept."""
+    return platformdirs.user_data_path("triptych", appauthor=False) / "taste.json"
+
+
 def taste(options: TasteOptions, context: RewardContext) -> Reward:
-    """The taste in a file, else that of the context.
+    """The taste in a file, else that of the context, else the one learnt last.
 
     Raises
     ------
     EngineError
         ``invalid_input`` when none has been learnt; ``bad_file`` when the file is not a taste.
     """
-    if options.file:
-        return TasteReward(own_taste(read_taste(Path(options.file)), context.device))
-    if context.taste is None:
+    if not options.file and context.taste is not None:
+        return TasteReward(context.taste)
+    file = Path(options.file).expanduser() if options.file else taste_file()
+    if not options.file and not file.exists():
         raise invalid_input(
             "Your taste has not been learnt yet, so pictures cannot be aligned with it; nothing was "
             "started.",
             f"Like and dislike at least {LEAST_VOTES} pictures first.",
         )
-    return TasteReward(context.taste)
+    return TasteReward(own_taste(read_taste(file), context.device))
 
 
 def read_taste(path: Path) -> TasteHead:
