@@ -151,7 +151,7 @@ QTableCornerButton::section { background: $sunken; border: none; }
 QTabWidget::pane { border: none; border-top: 1px solid $border; }
 QTabBar { background: transparent; qproperty-drawBase: 0; }
 QTabBar::tab {
-    background: transparent; color: $muted; padding: 7px 12px; border: none;
+    background: transparent; color: $muted; padding: 7px 8px; border: none;
     border-bottom: 2px solid transparent;
 }
 QTabBar::tab:hover { color: $text; }

@@ -41,6 +41,10 @@ class ModelEntry:
         Whether width and height can be chosen.
     needs
         Extras that must be installed before it can be used.
+    aligns
+        Whether its pictures can be aligned with rewards.
+    memory_bytes
+        Estimate of what making one picture takes; ``None`` while unknown.
     """
 
     name: str
@@ -50,6 +54,8 @@ class ModelEntry:
     conditions: str = "words"
     free_size: bool = False
     needs: tuple[str, ...] = ()
+    aligns: bool = True
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,16 @@ def read_catalogue() -> Catalogue:
             else:
                 entry = ModelEntry(info.name, info.title, None, class_names(info))
             free = info.kind in FREE_SIZE_KINDS
-            entries.append(replace(entry, conditions=info.conditions, free_size=free, needs=info.needs))
+            entries.append(
+                replace(
+                    entry,
+                    conditions=info.conditions,
+                    free_size=free,
+                    needs=info.needs,
+                    aligns=info.alignment,
+                    memory_bytes=info.memory_bytes or None,
+                )
+            )
         except EngineError as error:
             log.warning("the model %s is left out: %s", info.name, error)
             problems.append(error)

@@ -221,9 +221,13 @@ class Controls(QWidget):
         form = self._sampler_editor.variant(PARALLEL) if self.form is not None else None
         return None if form is None else form.editor("keep_trajectory")
 
+    def entry(self, model: str) -> ModelEntry | None:
+        """An installed model, by its name."""
+        return self._catalogue.model(model) if self._catalogue else None
+
     def reads_text(self, model: str) -> bool:
         """Whether an installed model reads texts, and so also negative prompts."""
-        entry = self._catalogue.model(model) if self._catalogue else None
+        entry = self.entry(model)
         return entry is not None and entry.conditions == "text"
 
     @property

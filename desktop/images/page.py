@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QTabWidget, QVBoxLayout
+from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from desktop.background import Background
 from desktop.images import files, specs
+from desktop.images.align_tab import AlignTab
 from desktop.images.catalogue import Catalogue, read_catalogue
 from desktop.images.controls import MISSING_MODEL, Controls, RunFooter
 from desktop.images.history_panel import HistoryPanel
@@ -78,6 +79,15 @@ class ImagesPage(Page):
         self.sampling = SamplingTab(
             services, self.model, self.showing, self.controls, self.background, self
         )
+        self.align = AlignTab(
+            services,
+            self.model,
+            self.showing,
+            self.controls,
+            self.background,
+            self.gallery.selected,
+            self,
+        )
         self.gallery.set_menu(self.results.menu())
         names = ("again", "vary", "use", "copy_settings")
         self.parameters = ParametersPanel(theme, [self.results.action(name) for name in names])
@@ -86,6 +96,7 @@ class ImagesPage(Page):
         self.inspector.setDocumentMode(True)
         self.inspector.setMinimumWidth(INSPECTOR_WIDTH)
         self.inspector.addTab(self.parameters, "Parameters")
+        self.inspector.addTab(self.align.panel, "Align")
         self.inspector.addTab(self.sampling.panel, "Sampling")
         self.inspector.addTab(self.history, "History")
         self.frame = PageFrame(
@@ -112,7 +123,9 @@ class ImagesPage(Page):
         self.results.settings_wanted.connect(self._use_manifest)
         self.results.submitted.connect(self.showing.follow)
         self.sampling.submitted.connect(self.showing.follow)
-        self.sampling.reveal.connect(self._reveal_sampling)
+        self.sampling.reveal.connect(lambda: self._reveal(self.sampling.panel))
+        self.align.submitted.connect(self.showing.follow)
+        self.align.reveal.connect(lambda: self._reveal(self.align.panel))
         self._services.bridge.engine_ready.connect(self._engine_ready)
         self._engine_ready(self._services.bridge.engine)
         self.history.opened.connect(self.showing.show_job)
@@ -288,9 +301,9 @@ class ImagesPage(Page):
             (editor.focusProxy() or editor).setFocus()
             return
 
-    def _reveal_sampling(self) -> None:
+    def _reveal(self, tab: QWidget) -> None:
         self.frame.set_inspector_visible(True)
-        self.inspector.setCurrentWidget(self.sampling.panel)
+        self.inspector.setCurrentWidget(tab)
 
     def _engine_ready(self, info: Mapping[str, Any]) -> None:
         self.controls.set_device(str(info.get("device", "")))
@@ -307,6 +320,7 @@ class ImagesPage(Page):
 
     def _selection_changed(self, ids: list[int]) -> None:
         self.results.enable(len(ids))
+        self.align.refresh()
         if len(ids) == 1:
             project = self._services.project
             try:

@@ -1,4 +1,4 @@
-"""Goes through the pictures of a finished run, round by round."""
+"""Goes through the pictures of a finished run, round by round or step by step."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ FRAME_MS = 350
 class ReplayBar(QWidget):
     """A slider over the rounds that were decoded; its right end is the finished picture.
 
+    Parameters
+    ----------
+    theme
+        Colours.
+    noun
+        What is gone through: ``round`` or ``step``.
+
     Signals
     -------
     chosen(int)
@@ -25,16 +32,16 @@ class ReplayBar(QWidget):
 
     chosen = Signal(int)
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, noun: str = "round") -> None:
         super().__init__()
-        self._theme = theme
+        self._theme, self._noun = theme, noun
         self._rounds: tuple[int, ...] = ()
         self._total = 0
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Round that is shown")
+        self.slider.setAccessibleName(f"{noun.capitalize()} that is shown")
         self.slider.setPageStep(1)
         self.slider.valueChanged.connect(self._moved)
-        self.play_button = icon_button(theme.icon("play"), "Play the rounds", self.toggle)
+        self.play_button = icon_button(theme.icon("play"), f"Play the {noun}s", self.toggle)
         self.text = label("", "muted")
         self.text.setFont(tabular(self.text.font()))
         self._timer = QTimer(self, interval=FRAME_MS)
@@ -89,7 +96,7 @@ class ReplayBar(QWidget):
     def stop(self) -> None:
         """Hold."""
         self._timer.stop()
-        self._show_state("play", "Play the rounds")
+        self._show_state("play", f"Play the {self._noun}s")
 
     def _next(self) -> None:
         if self.slider.value() >= len(self._rounds):
@@ -106,7 +113,8 @@ class ReplayBar(QWidget):
     def _describe(self) -> None:
         place = self.slider.value()
         at_end = place >= len(self._rounds)
-        text = "The result" if at_end else f"Round {self._rounds[place]} of {self._total}"
+        word = self._noun.capitalize()
+        text = "The result" if at_end else f"{word} {self._rounds[place]} of {self._total}"
         self.text.setText(text)
         self.slider.setAccessibleDescription(text)
 

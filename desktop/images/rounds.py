@@ -173,7 +173,7 @@ def read_trace(project: Project, about: Mapping[str, Any]) -> Trace:
             float(about["tolerance"]),
             int(about["rounds"]) - len(arrays["finished"]) + 1,
         )
-        film = _frames(arrays["film"], arrays["preview_rounds"]) if "film" in arrays else ()
+        film = frames(arrays["film"], arrays["preview_rounds"]) if "film" in arrays else ()
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
         raise bad_file(
             "The record of this picture's rounds is damaged; the picture itself is not affected.",
@@ -183,8 +183,11 @@ def read_trace(project: Project, about: Mapping[str, Any]) -> Trace:
     return Trace(rounds, film)
 
 
-def _frames(film: NDArray[np.uint8], rounds: NDArray[np.integer]) -> tuple[tuple[int, QImage], ...]:
-    """The pictures that one PNG holds below one another."""
+def frames(film: NDArray[np.uint8], rounds: NDArray[np.integer]) -> tuple[tuple[int, QImage], ...]:
+    """The pictures that one PNG holds below one another, each with its number.
+
+    Raises ``ValueError`` when they are not as many as the numbers.
+    """
     sheet = QImage.fromData(film.tobytes(), "PNG")
     if sheet.isNull() or not len(rounds) or sheet.height() % len(rounds):
         raise ValueError(f"a film of {sheet.height()} rows for {len(rounds)} rounds")

@@ -336,7 +336,10 @@ class Showing(QObject):
         images: list[Any] = []
         for result in self._comparing:
             record = model.record(result)
-            images.append(self._pictures.image(record.artifact.sha256, model.path(result)))
+            image = self._pictures.image(record.artifact.sha256, model.path(result))
+            # Of a picture that is looked at step by step, the step is compared.
+            stepped = self._replay is not None and self._replay[0] == result
+            images.append(self._replay[1] if stepped and self._replay else image)
             if self._pictures.is_broken(record.artifact.sha256):
                 self._comparing = None
                 self.problem.emit(

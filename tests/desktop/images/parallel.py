@@ -145,15 +145,16 @@ def add_picture(
 ) -> int:
     """Add a plain picture with a manifest."""
     made = project.job(job).spec
+    params = made.params.get("picture", made.params)
     manifest = {
         "format": "triptych-manifest",
         "version": 1,
         "job": job,
         "name": f"image-{index + 1:04d}{suffix}",
         "spec": made.to_json(),
-        "prompt": made.params["prompt"],
+        "prompt": params["prompt"],
         "seed": made.seed + index,
-        "model": made.params["model"],
+        "model": params["model"],
         "weights_sha256": "ab" * 32,
         "device": device,
         "width": EDGE,
