@@ -3,7 +3,7 @@
 Pictures come in on standard input, numbers go out on standard output. Each message in is 4 bytes
 (little endian) of length, a JSON text ``{"shape": [B, H, W, 3]}`` and the pixels; each message out
 is the same length and a JSON text. What the user's code prints goes to standard error. When standard
-input ends, the process ends. Standard library and numpy only, so that it starts quickly.
+input ends, or the parent, the process ends. Standard library and numpy only, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import math
 import os
 import struct
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 LENGTH = struct.Struct("<I")
+WATCH_SECONDS = 0.5
 
 
 def load(path: Path) -> Callable[[list[Any]], Any]:
@@ -76,9 +79,17 @@ def _answer(fd: int, message: dict[str, Any]) -> None:
         data = data[os.write(fd, data) :]
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, whatever the user's code is doing then."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until standard input ends; the exit code."""
     path = Path((sys.argv[1:] if arguments is None else arguments)[0])
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Standard output is for answers alone, whatever the user's code prints.
     answers = os.dup(1)
     os.dup2(2, 1)

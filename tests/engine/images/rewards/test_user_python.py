@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
+from engine import child
 from engine.errors import EngineError
 from engine.images.rewards import RewardTerm
 from engine.images.rewards.protocol import USER_CODE_VARIABLE, RewardContext, eight_bit
@@ -169,6 +172,27 @@ def test_a_call_that_always_hangs_is_said_and_leaves_no_process(
         mine.batch(pictures(), RewardContext())
     assert time.monotonic() - began < 30
     assert not [p for p in psutil.Process().children(recursive=True) if "time.sleep(600)" in _line(p)]
+
+
+def test_a_call_that_hangs_ends_with_its_parent(write: Write) -> None:
+    file = write("import time\ndef reward(images):\n    while True: time.sleep(0.01)\n")
+    code = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from engine.images.rewards.protocol import RewardContext\n"
+        "from engine.images.rewards.user_python import UserPython\n"
+        f"mine = UserPython(Path({str(file)!r}), 600)\n"
+        "sys.stdout.write(f'{mine._process.pid}\\n'); sys.stdout.flush()\n"
+        "mine.batch(torch.zeros(1, 3, 8, 8), RewardContext())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=child.environment(), stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        hanging = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(0.5)
+        parent.kill()
+    hanging.wait(timeout=20)
 
 
 def _line(process: psutil.Process) -> str:
