@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ BUILTIN = "builtin"
 COMPANION = ("white_border", 3.0)
 """Keeps pictograms on white ground while another reward changes colours; with its weight."""
 COMPANION_OF = "Colour"
+OWN_CODE, ALLOW_OWN_CODE = "python", "TRIPTYCH_ALLOW_USER_CODE"
+"""As in :mod:`engine.images.rewards.protocol`, which imports torch."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,22 @@ def read_rewards() -> RewardCatalogue:
             kind.group,
             kind.description,
             kind.note,
-            "",
+            kind.obstacle() or _own_code_obstacle(name),
             kind.options.model_json_schema(),
         )
         for name, kind in REWARDS
     ]
     return RewardCatalogue(AlignParams.model_json_schema(), tuple(entries))
+
+
+def _own_code_obstacle(name: str) -> str:
+    """Why the user's own programs cannot run; empty when they can, and for all other rewards."""
+    if name != OWN_CODE or os.environ.get(ALLOW_OWN_CODE) == "1":
+        return ""
+    return (
+        "Programs of your own are off: they can do whatever you can. If you trust yours, start "
+        f"Triptych with {ALLOW_OWN_CODE}=1 in its environment."
+    )
 
 
 def usual_range(model: str, term: Mapping[str, Any]) -> UsualRange | None:

@@ -9,7 +9,13 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from desktop.images.align_cost import Cost, forecast
-from desktop.images.align_rewards import RewardCatalogue, RewardEntry, read_rewards
+from desktop.images.align_rewards import (
+    ALLOW_OWN_CODE,
+    OWN_CODE,
+    RewardCatalogue,
+    RewardEntry,
+    read_rewards,
+)
 from desktop.images.align_setup import AlignSetup
 from desktop.images.page import INSPECTOR_WIDTH
 from desktop.images.reward_card import NO_GRADIENT, RewardCard, places_text
@@ -60,7 +66,7 @@ def test_every_reward_there_is_has_a_card_whose_values_the_engine_takes(
         qtbot.addWidget(card)
         if card.picture is not None:
             card.picture.set_path(picture)
-        assert card.error() == "", entry.name
+        assert card.error() == entry.obstacle, entry.name
         term = RewardTerm.model_validate(card.term())
         assert (term.name, term.weight) == (entry.name, 1.0)
         assert term.settings == term.kind.options(), entry.name
@@ -148,6 +154,21 @@ def test_pictures_to_resemble_are_given_along(stack: RewardStack, tmp_path: Path
     assert stack.pictures() == {"reference": files[0], "reference-2": files[1]}
     files[0].unlink()
     assert stack.error() == "a.png is not there any more."
+
+
+def test_own_programs_are_off_until_the_computer_allows_them(
+    monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    off = read_rewards().entry(OWN_CODE)
+    assert off is not None
+    assert f"{ALLOW_OWN_CODE}=1" in off.obstacle
+    monkeypatch.setenv(ALLOW_OWN_CODE, "1")
+    on = read_rewards().entry(OWN_CODE)
+    assert on is not None
+    assert on.obstacle == ""
+    # The engine's own name for it, which is beside torch.
+    protocol = repository / "engine" / "images" / "rewards" / "protocol.py"
+    assert f'USER_CODE_VARIABLE = "{ALLOW_OWN_CODE}"' in protocol.read_text(encoding="utf-8")
 
 
 # --- the stack ------------------------------------------------------------------------------------
