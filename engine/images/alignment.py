@@ -40,7 +40,7 @@ FEWEST_PERMUTATIONS, PERMUTED_VALUES = 10, 1 << 21
 PATIENCE = 5
 """Steps without any gradient, or without a finite one, after which going on is pointless."""
 
-_STATUSES: tuple[Status, ...] = ("green", "amber", "red")
+STATUSES: tuple[Status, ...] = ("green", "amber", "red")
 
 
 class Objective(Protocol):
@@ -218,7 +218,7 @@ class Aligner:
 
     def _keep_if_best(self, total: float, status: Status) -> bool:
         state = self.state
-        acceptable = _STATUSES.index(status) <= _STATUSES.index(self.settings.worst_kept)
+        acceptable = STATUSES.index(status) <= STATUSES.index(self.settings.worst_kept)
         if state.best_step == state.step:  # looked at a second time
             return True
         # The picture itself is what there is to lose: it is kept until something better is found.

@@ -77,18 +77,19 @@ class DensityCheck:
         return float(apart.mean()) / self._spread
 
 
-def describe(score: float) -> str:
-    """What a score means to the user; empty when it is usual."""
-    if score > SURPRISING:
+def describe(after: float, before: float) -> str:
+    """What a score means to the user, who began at ``before``; empty when it is usual."""
+    if after > max(SURPRISING, before):
         return (
-            f"The model knows this picture less well than those of other seeds (by {score:.1f} "
+            f"The model knows this picture less well than those of other seeds (by {after:.1f} "
             "standard deviations): it may be gaming the rewards. Compare it with the start, or use "
             "a stricter guard."
         )
-    if score < -SURPRISING:
+    if after < min(-SURPRISING, before):
         return (
-            f"This picture is plainer than those of other seeds (by {-score:.1f} standard deviations): "
-            "something of it may have been lost. Compare it with the start, or use fewer steps."
+            f"This picture is plainer than those of other seeds (by {-after:.1f} standard "
+            "deviations): something of it may have been lost. Compare it with the start, or use fewer "
+            "steps."
         )
     return ""
 

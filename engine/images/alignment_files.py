@@ -102,7 +102,9 @@ class AlignedNoise:
     about
         Which run it belongs to, JSON-ready; see :data:`engine.images.alignment_start.SHARED`.
     best, start
-        All noise of the best and of the first picture.
+        All noise of the kept and of the first picture.
+    kept
+        The step of the kept picture.
     active
         Which of it changed.
     steps
@@ -117,6 +119,7 @@ class AlignedNoise:
     active: ActiveNoise
     steps: dict[int, Tensor]
     state: AlignState
+    kept: int
 
     def at(self, step: int) -> PictureNoise:
         """All noise of a stored step.
@@ -126,10 +129,13 @@ class AlignedNoise:
         EngineError
             ``invalid_input`` naming the stored steps, when that one is not.
         """
-        if step == self.state.best_step:
+        if step == self.kept:
             return self.best
+        if step == self.state.best_step and self.state.best_z is not None:
+            return self.active.put(self.start, self.state.best_z)
         if step not in self.steps:
-            stored = ", ".join(str(number) for number in sorted({*self.steps, self.state.best_step}))
+            known = {*self.steps, self.state.best_step, self.kept}
+            stored = ", ".join(str(number) for number in sorted(known))
             raise invalid_input(
                 f"The noise of step {step} was not stored, so nothing can begin there; nothing was "
                 "started.",
@@ -159,6 +165,7 @@ class AlignedNoise:
             "count": self.active.count,
             "rows": self.active.rows,
             "steps": sorted(self.steps),
+            "kept": self.kept,
             "state": {name: getattr(state, name) for name in _STATE_NUMBERS},
             "history": state.history,
         }
@@ -202,6 +209,7 @@ def read_noise(path: Path) -> AlignedNoise:
             active,
             {int(step): tensors[f"step.{step}"] for step in header["steps"]},
             state,
+            int(header["kept"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise bad_file(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import EngineError, ErrorCode
-from engine.images.alignment import Aligner
-from engine.images.alignment_density import describe
+from engine.images.alignment import STATUSES, Aligner
+from engine.images.alignment_density import SURPRISING, describe
 from engine.images.alignment_files import MEDIA_TYPE, AlignedNoise, Curve, StoredSteps
 from engine.images.alignment_noise import ActiveNoise
 from engine.images.alignment_setting import Shared
@@ -26,6 +27,16 @@ from engine.images.probability import plausibility
 from engine.images.runs import picture_details
 
 SERIES = "align"
+
+
+@dataclass
+class Kept:
+    """The step whose picture is saved, and what the model says of it."""
+
+    step: int
+    z: Tensor
+    total: float
+    density: dict[str, float]
 
 
 class PictureRun:
@@ -138,22 +149,18 @@ class PictureRun:
         """Save the best picture with its curve and noise; its figures."""
         shared, state = self.shared, self.state
         setup, ctx = shared.setup, shared.setup.ctx
-        assert state.best_z is not None, "the first step is kept until there is a better one"
-        final = shared.final(self.start.noise, self.active, state.best_z)
+        kept = self._choose(asks=interrupted is None and shared.params.check_density)
+        final = shared.final(self.start.noise, self.active, kept.z)
         pixels = _pixels(final)[0]
         name = f"image-{self.index + 1:04d}"
-        best = self.active.put(self.start.noise, state.best_z)
-        first = shared.final(
-            self.start.noise, self.active, self.active.take(self.start.noise).to(state.best_z)
-        )
+        best = self.active.put(self.start.noise, kept.z)
+        first = shared.final(self.start.noise, self.active, self._first_z())
         before, after = shared.rate_all(first), shared.rate_all(final)
-        seen = plausibility(state.best_z, torch.Generator().manual_seed(self.seed % 2**63))
-        asks = interrupted is None and shared.params.check_density
-        density = self._ask_model(state.best_z) if asks else {}
+        seen = plausibility(kept.z, torch.Generator().manual_seed(self.seed % 2**63))
         figures = {
             "steps": state.step,
             "asked": shared.params.steps,
-            "best_step": state.best_step,
+            "best_step": kept.step,
             "ended": self._ending,
             "status": seen.status,
             "log10_p": _finite(seen.log10_p),
@@ -166,8 +173,8 @@ class PictureRun:
                 }
                 for key in after
             },
-            "total": {"before": self.curve.points[0]["total"], "after": state.best_total},
-            "density": density,
+            "total": {"before": self.curve.points[0]["total"], "after": kept.total},
+            "density": kept.density,
             "guard": shared.params.guard,
             **shared.about(),
             "seconds": round(self._seconds, 3),
@@ -183,6 +190,7 @@ class PictureRun:
             self.active,
             self.stored.steps,
             _on(state, "cpu"),
+            kept.step,
         )
         curve_file = ctx.attach(name, "curve", self.curve.to_bytes(), MEDIA_TYPE, common)
         noise_file = ctx.attach(name, "noise", noise.to_bytes(), MEDIA_TYPE, common)
@@ -192,15 +200,55 @@ class PictureRun:
         ctx.save(name, write_png(pixels, ctx.manifest(name, details)), "image/png", details)
         return {"seed": self.seed, **figures}
 
-    def _ask_model(self, best_z: Tensor) -> dict[str, Any]:
-        """How well the model knows the picture, before and after."""
-        shared, noise = self.shared, self.start.noise
-        before = shared.density_of(noise, self.active, self.active.take(noise).to(best_z))
-        after = shared.density_of(noise, self.active, best_z)
-        text = describe(after) if abs(after) > abs(before) else ""
-        if text:
-            self.shared.setup.ctx.warn(text)
-        return {"before": round(before, 3), "after": round(after, 3)}
+    def _first_z(self) -> Tensor:
+        return self.active.take(self.start.noise).to(self.state.z)
+
+    def _choose(self, *, asks: bool) -> Kept:
+        """The best picture, or with the guard on the best stored one that the model still knows."""
+        state, shared = self.state, self.shared
+        assert state.best_z is not None, "the first step is kept until there is a better one"
+        best = Kept(state.best_step, state.best_z, state.best_total, {})
+        if not asks:
+            return best
+        before = shared.density_of(self.start.noise, self.active, self._first_z())
+        limit = max(SURPRISING, before)
+
+        def ask(kept: Kept) -> Kept:
+            after = shared.density_of(self.start.noise, self.active, kept.z)
+            kept.density = {"before": round(before, 3), "after": round(after, 3)}
+            return kept
+
+        chosen = ask(best)
+        if chosen.density["after"] > limit and shared.gamma > 0:
+            unknown = chosen
+            for chosen in self._stored_below(best.total):
+                if ask(chosen).density["after"] <= limit:
+                    break
+            chosen.density["best_step"] = unknown.step
+            chosen.density["best"] = unknown.density["after"]
+            shared.setup.ctx.warn(
+                f"The best picture is that of step {unknown.step}, but the model knows it less well "
+                f"than those of other seeds (by {unknown.density['after']:.1f} standard deviations): "
+                f"that of step {chosen.step} is kept. All stored steps can be looked at."
+            )
+        elif text := describe(chosen.density["after"], before):
+            shared.setup.ctx.warn(text)
+        return chosen
+
+    def _stored_below(self, total: float) -> Iterator[Kept]:
+        """Acceptable stored steps, the best first; at last the picture that it began with."""
+        worst = STATUSES.index(self.aligner.settings.worst_kept)
+        points = [
+            point
+            for point in self.curve.points
+            if point["step"] in self.stored.steps
+            and point["total"] < total
+            and STATUSES.index(point["status"]) <= worst
+        ]
+        for point in sorted(points, key=lambda point: -point["total"]):
+            z = self.stored.steps[point["step"]].to(self.state.z)
+            yield Kept(point["step"], z, point["total"], {})
+        yield Kept(0, self._first_z(), self.curve.points[0]["total"], {})
 
 
 def _pixels(x: Tensor) -> NDArray[np.uint8]:

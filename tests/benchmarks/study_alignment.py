@@ -76,36 +76,31 @@ def pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Align each and say what became of it."""
     known = prior(options.sampling_steps, options.eta, options.guidance)
     print(json.dumps({"prior": known}), flush=True)
-    for seed in range(options.seeds):
-        prompt = PROMPTS[seed % len(PROMPTS)]
+    for guard in options.guards:
         for reward in options.rewards:
-            for guard in options.guards:
-                yield one(options, seed, prompt, reward, guard, known[prompt][reward])
+            for prompt in PROMPTS:
+                yield from aligned(options, prompt, reward, guard, known[prompt][reward])
 
 
-def one(
-    options: argparse.Namespace,
-    seed: int,
-    prompt: str,
-    reward: str,
-    guard: str,
-    usual: tuple[float, float],
-) -> dict[str, Any]:
-    """One picture with one reward and one guard."""
-    sampler = {"name": "ddim", "eta": options.eta}
+def aligned(
+    options: argparse.Namespace, prompt: str, reward: str, guard: str, usual: tuple[float, float]
+) -> Iterator[dict[str, Any]]:
+    """The pictures of one prompt with one reward and one guard."""
+    count = max(1, options.seeds // len(PROMPTS))
     params = {
         "picture": {
             "prompt": prompt,
+            "count": count,
             "steps": options.sampling_steps,
             "guidance": options.guidance,
-            "sampler": sampler,
+            "sampler": {"name": "ddim", "eta": options.eta},
         },
         "rewards": [REWARDS[reward]],
         "steps": options.steps,
         "lr": options.lr,
         "neighbours": options.neighbours,
+        "store_every": 1,
         "stop_at_red": False,
-        "check_density": options.density,
         "preview_every": 0,
         **GUARDS[guard],
     }
@@ -113,35 +108,38 @@ def one(
         params["gamma"] = options.gamma
     events: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
-        spec = JobSpec("images.align", params, seed=seed, device="cpu")
-        run_job(spec, "study", ArtifactStore(Path(folder)), events.append, lambda: False)
+        store = ArtifactStore(Path(folder))
+        spec = JobSpec("images.align", params, seed=0, device="cpu")
+        run_job(spec, "study", store, events.append, lambda: False)
         if isinstance(events[-1], Failed):
             raise EngineError.from_json(events[-1].error.to_json())
-        about = next(e.manifest for e in events if isinstance(e, Output))["align"]
+        outputs = [event for event in events if isinstance(event, Output)]
         if options.keep is not None:
-            output = next(e for e in events if isinstance(e, Output))
             options.keep.mkdir(exist_ok=True, parents=True)
-            data = ArtifactStore(Path(folder)).read(output.artifact)
-            (options.keep / f"{reward}-{guard}-{seed}.png").write_bytes(data)
+            for seed, output in enumerate(outputs):
+                name = f"{reward}-{guard}-{prompt.replace(' ', '-')}-{seed}.png"
+                (options.keep / name).write_bytes(store.read(output.artifact))
     points = [event.values for event in events if isinstance(event, Measured)]
     sign = -1 if REWARDS[reward].get("weight", 1.0) < 0 else 1
-    values = about["rewards"][reward]
-    return {
-        "reward": reward,
-        "guard": guard,
-        "seed": seed,
-        "prompt": prompt,
-        "gain": round(sign * (values["after"] - values["before"]) / usual[1], 3),
-        "gain_at_end": round(sign * (points[-1]["terms"][reward] - values["before"]) / usual[1], 3),
-        "status": about["status"],
-        "ends": points[-1]["status"],
-        "log10_p": about["log10_p"],
-        "log10_p_step": about["log10_p_step"],
-        "red_from": next((p["step"] for p in points if p["status"] == "red"), None),
-        "best_step": about["best_step"],
-        "density": about["density"],
-        "seconds": about["seconds"],
-    }
+    for seed, output in enumerate(outputs):
+        about, own = output.manifest["align"], [p for p in points if p["image"] == seed]
+        values = about["rewards"][reward]
+        yield {
+            "reward": reward,
+            "guard": guard,
+            "seed": seed,
+            "prompt": prompt,
+            "gain": round(sign * (values["after"] - values["before"]) / usual[1], 3),
+            "gain_at_end": round(sign * (own[-1]["terms"][reward] - values["before"]) / usual[1], 3),
+            "status": about["status"],
+            "ends": own[-1]["status"],
+            "log10_p": about["log10_p"],
+            "log10_p_step": about["log10_p_step"],
+            "red_from": next((p["step"] for p in own if p["status"] == "red"), None),
+            "best_step": about["best_step"],
+            "density": about["density"],
+            "seconds": about["seconds"],
+        }
 
 
 def main() -> None:
@@ -155,7 +153,6 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--gamma", type=float)
     parser.add_argument("--neighbours", type=int, default=16)
-    parser.add_argument("--density", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--keep", type=Path, help="folder for the pictures")
     parser.add_argument("--guards", nargs="+", default=["soft", "off"], choices=list(GUARDS))
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS), choices=list(REWARDS))
@@ -176,7 +173,11 @@ def main() -> None:
                 "kept_red": sum(row["status"] == "red" for row in own),
                 "kept_amber": sum(row["status"] == "amber" for row in own),
                 "turned_red": sum(row["red_from"] is not None for row in own),
-                "density": round(statistics.mean(row["density"].get("after", 0) for row in own), 2),
+                "density": round(statistics.mean(row["density"]["after"] for row in own), 2),
+                "density_at_best": round(
+                    statistics.mean(row["density"].get("best", row["density"]["after"]) for row in own),
+                    2,
+                ),
                 "seconds": round(statistics.mean(row["seconds"] for row in own), 1),
             }
             print(json.dumps(summary), flush=True)
