@@ -22,6 +22,7 @@ from torch import Tensor
 
 from engine.device import is_out_of_memory
 from engine.errors import EngineError, ErrorCode, bad_file
+from engine.images.generators.libraries import library as load_library
 from engine.images.rewards.catalogue import Sort
 from engine.images.rewards.clip_folder import (
     Clip,
@@ -241,6 +242,8 @@ def _scored(name: str, who: str, text: str, clip: Clip) -> Reward:
 def image_reward(options: CheckpointOptions, context: RewardContext) -> Reward:
     """ImageReward (Xu et al. 2023): a checkpoint and ``med_config.json`` beside it.
 
+    Its library takes the words' tokens from ``bert-base-uncased`` in the cache of Hugging Face.
+
     Raises
     ------
     EngineError
@@ -258,6 +261,7 @@ def image_reward(options: CheckpointOptions, context: RewardContext) -> Reward:
             f"{who} lacks the file med_config.json; nothing was started.",
             f"Put it beside the checkpoint, at {settings}.",
         )
+    load_library("transformers", who)  # quiet and offline, before somebody else imports it
     library = _other_library("ImageReward.ImageReward", "image-reward --no-deps", who)
 
     def build() -> tuple[Any, Any]:
@@ -275,8 +279,15 @@ def image_reward(options: CheckpointOptions, context: RewardContext) -> Reward:
     prepare = Preparation(IMAGE_REWARD_SIZE)
 
     def score(x: Tensor) -> Tensor:
-        count = len(x)
-        ids, mask = (t.expand(count, -1) for t in (tokens.input_ids, tokens.attention_mask))
-        return model.score_gard(ids, mask, prepare(x.float())).reshape(count)
+        # From the parts that every version has: its own functions take files, without gradients.
+        seen = model.blip.visual_encoder(prepare(x.float()))
+        read = model.blip.text_encoder(
+            tokens.input_ids.expand(len(x), -1),
+            attention_mask=tokens.attention_mask.expand(len(x), -1),
+            encoder_hidden_states=seen,
+            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+            return_dict=True,
+        ).last_hidden_state[:, 0]
+        return (model.mlp(read.float())[:, 0] - model.mean) / model.std
 
     return LearnedReward("imagereward", f"{who}: {text!r}", score)

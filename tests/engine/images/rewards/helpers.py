@@ -58,3 +58,11 @@ def check_gradient(value: Callable[[Tensor], Tensor], x: Tensor, points: int = 5
         with torch.no_grad():
             there = value(x + moved.view_as(x)).sum() - value(x - moved.view_as(x)).sum()
         torch.testing.assert_close(gradient.flatten()[place], there / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+PROMPT = RewardContext(prompt="red heart")
+
+
+def values_of(name: str, x: Tensor, context: RewardContext = PROMPT, **options: Any) -> Tensor:
+    """What a reward of the registry gives to pictures."""
+    return reward(name, context, **options).batch(x, context)

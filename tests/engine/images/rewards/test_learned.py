@@ -5,10 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import socket
-import sys
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from engine import extras
@@ -24,18 +21,11 @@ from engine.errors import EngineError
 from engine.images.generators.libraries import library
 from engine.images.rewards import REWARDS
 from engine.images.rewards.clip_folder import Preparation, load_clip
-from engine.images.rewards.learned import LearnedReward, read_head
+from engine.images.rewards.learned import read_head
 from engine.images.rewards.protocol import RewardContext
 from engine.weights import models_folder
-from tests.engine.images.rewards.helpers import check_gradient, pictures, reward
-from tests.engine.images.rewards.tiny_clip import WIDTH, write_tiny_clip
-
-CONTEXT = RewardContext(prompt="red heart")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_clip(tmp_path_factory.mktemp("clips") / "tiny")
+from tests.engine.images.rewards.helpers import PROMPT, check_gradient, pictures, reward, values_of
+from tests.engine.images.rewards.tiny_clip import WIDTH
 
 
 @pytest.fixture
@@ -44,22 +34,12 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "clip"))
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any) -> None:
-        raise AssertionError("asked the network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-def values(name: str, x: Tensor, context: RewardContext = CONTEXT, **options: Any) -> Tensor:
-    return reward(name, context, **options).batch(x, context)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def test_a_folder_scores_as_transformers_does(tiny: Path) -> None:
     x = pictures(4, 40, torch.float32)
-    scores = values("clip", x, folder=str(tiny))
+    scores = values_of("clip", x, folder=str(tiny))
     transformers = library("transformers", "The test")
     model = transformers.CLIPModel.from_pretrained(tiny, local_files_only=True).eval()
     words = transformers.AutoTokenizer.from_pretrained(tiny, local_files_only=True)
@@ -76,11 +56,11 @@ def test_a_folder_scores_as_transformers_does(tiny: Path) -> None:
 
 def test_batches_and_single_pictures_agree_and_texts_matter(tiny: Path) -> None:
     x = pictures(3, 40, torch.float32)
-    together = values("pickscore", x, folder=str(tiny))
-    alone = torch.cat([values("pickscore", x[i : i + 1], folder=str(tiny)) for i in range(3)])
+    together = values_of("pickscore", x, folder=str(tiny))
+    alone = torch.cat([values_of("pickscore", x[i : i + 1], folder=str(tiny)) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-    assert (values("pickscore", x, folder=str(tiny), text="a blue car") != together).all()
-    assert values("pickscore", x, folder=str(tiny), text="heart " * 200).isfinite().all()
+    assert (values_of("pickscore", x, folder=str(tiny), text="a blue car") != together).all()
+    assert values_of("pickscore", x, folder=str(tiny), text="heart " * 200).isfinite().all()
 
 
 def test_gradient_is_that_of_central_differences(tiny: Path) -> None:
@@ -112,7 +92,7 @@ def test_the_name_in_the_models_folder_is_enough(tiny: Path) -> None:
     place = models_folder() / "pickscore"
     shutil.copytree(tiny, place)
     try:
-        assert values("pickscore", pictures(1, 32, torch.float32)).isfinite().all()
+        assert values_of("pickscore", pictures(1, 32, torch.float32)).isfinite().all()
     finally:
         shutil.rmtree(place)
 
@@ -121,8 +101,8 @@ def test_the_tokenizer_may_be_elsewhere(folder: Path, tiny: Path) -> None:
     for file in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         (folder / file).unlink(missing_ok=True)
     x = pictures(2, 40, torch.float32)
-    apart = values("pickscore", x, folder=str(folder), tokenizer=str(tiny))
-    torch.testing.assert_close(apart, values("pickscore", x, folder=str(tiny)))
+    apart = values_of("pickscore", x, folder=str(folder), tokenizer=str(tiny))
+    torch.testing.assert_close(apart, values_of("pickscore", x, folder=str(tiny)))
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -183,7 +163,7 @@ def test_damaged_and_wrong_folders_are_said_at_once(
     damage(folder)
     began = time.monotonic()
     with pytest.raises(EngineError, match=told) as caught:
-        reward("clip", CONTEXT, folder=str(folder))
+        reward("clip", PROMPT, folder=str(folder))
     assert time.monotonic() - began < 5
     assert caught.value.code == code
     assert str(folder) in caught.value.hint
@@ -192,7 +172,7 @@ def test_damaged_and_wrong_folders_are_said_at_once(
 def test_a_hub_name_is_never_downloaded() -> None:
     began = time.monotonic()
     with pytest.raises(EngineError, match="Hugging Face: download that model there") as caught:
-        reward("pickscore", CONTEXT, folder="yuvalkirstain/PickScore_v1")
+        reward("pickscore", PROMPT, folder="yuvalkirstain/PickScore_v1")
     assert time.monotonic() - began < 5
     assert caught.value.code == "missing_weights"
     assert str(models_folder() / "pickscore") in caught.value.hint
@@ -201,7 +181,7 @@ def test_a_hub_name_is_never_downloaded() -> None:
 @pytest.mark.parametrize("name", ["clip", "pickscore", "aesthetic", "hpsv2", "imagereward"])
 def test_without_weights_each_says_where_they_belong(name: str) -> None:
     with pytest.raises(EngineError) as caught:
-        reward(name, CONTEXT)
+        reward(name, PROMPT)
     assert caught.value.code == "missing_weights"
     assert str(models_folder() / name) in caught.value.hint
 
@@ -239,11 +219,11 @@ def test_the_aesthetic_head_is_its_stack_of_layers(folder: Path, name: str) -> N
     stack = write_head(folder / name)
     x = pictures(3, 40, torch.float32)
     given = {} if name.startswith("aesthetic") else {"head": str(folder / name)}
-    score = values("aesthetic", x, folder=str(folder), **given)
+    score = values_of("aesthetic", x, folder=str(folder), **given)
     clip = load_clip(folder, folder, "cpu", "The test")
     torch.testing.assert_close(score, stack(clip.image_vectors(x))[:, 0], rtol=1e-4, atol=1e-5)
     x.requires_grad_(True)
-    values("aesthetic", x, folder=str(folder), **given).sum().backward()
+    values_of("aesthetic", x, folder=str(folder), **given).sum().backward()
     assert x.grad is not None
     assert x.grad.abs().max() > 0
 
@@ -257,69 +237,3 @@ def test_heads_that_do_not_fit_are_said(folder: Path, tmp_path: Path) -> None:
     for file in ("a.safetensors", "b.safetensors"):
         with pytest.raises(EngineError, match="is no aesthetic head"):
             read_head(tmp_path / file)
-
-
-def test_a_clip_folder_of_hps_works_without_open_clip(tiny: Path) -> None:
-    x = pictures(2, 40, torch.float32)
-    clip = load_clip(tiny, tiny, "cpu", "The test")
-    expected = clip.image_vectors(x) @ clip.text_vector("red heart")
-    torch.testing.assert_close(values("hpsv2", x, file=str(tiny)), expected)
-
-
-class TwoTowers(nn.Module):
-    """What the tests put in place of OpenCLIP's model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 4)
-
-    def encode_image(self, x: Tensor) -> Tensor:
-        assert x.shape[2:] == (224, 224)
-        return self.layer(x.mean(dim=(2, 3)))
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        return self.layer(tokens.float())
-
-
-def test_a_checkpoint_of_hps_is_loaded_into_open_clip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "HPS_v2.1_compressed.pt"
-    torch.save({"state_dict": TwoTowers().state_dict()}, file)
-    with pytest.raises(EngineError, match="library open_clip, which is not installed") as caught:
-        reward("hpsv2", CONTEXT, file=str(file))
-    assert "pip install open_clip_torch" in caught.value.hint
-    fake = types.ModuleType("open_clip")
-    fake.create_model = lambda name, pretrained, device: TwoTowers()  # type: ignore[attr-defined]
-    fake.get_tokenizer = lambda name: lambda texts: torch.ones(1, 3)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "open_clip", fake)
-    built = reward("hpsv2", CONTEXT, file=str(file))
-    assert isinstance(built, LearnedReward)
-    x = pictures(2, 40, torch.float32).requires_grad_(True)
-    score = built.batch(x, CONTEXT)
-    assert score.abs().max() <= 1 + 1e-5
-    score.sum().backward()
-    assert x.grad is not None
-    assert x.grad.abs().max() > 0
-    torch.save({"state_dict": {"other": torch.ones(1)}}, file)
-    with pytest.raises(EngineError, match="HPS v2 cannot be loaded from"):
-        reward("hpsv2", CONTEXT, file=str(file))
-
-
-def test_a_broken_library_is_said_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "ImageReward.safetensors"
-    save_file({"x": torch.ones(1)}, file)
-    with pytest.raises(EngineError, match=r"lacks the file med_config.json"):
-        reward("imagereward", CONTEXT, file=str(file))
-    (tmp_path / "med_config.json").write_text("{}")
-    package = tmp_path / "libraries" / "ImageReward"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(
-        "raise RuntimeError('operator torchvision::nms does not exist')"
-    )
-    monkeypatch.syspath_prepend(str(package.parent))
-    with pytest.raises(EngineError, match="torchvision::nms does not exist") as caught:
-        reward("imagereward", CONTEXT, file=str(file))
-    assert caught.value.code == "missing_weights"
