@@ -35,7 +35,7 @@ from engine.images.params import DdpmParams
 from engine.images.rewards.mix import RewardMix
 from engine.images.rewards.params import RewardTerm
 from engine.images.rewards.protocol import RewardContext, from_decoded
-from engine.images.rewards.scales import RAW
+from engine.images.rewards.scales import builtin_scales
 from engine.images.schedule import make_grid, make_schedule
 from engine.weights import find_model
 
@@ -85,7 +85,7 @@ def measure(model: str, steps: int, naive: bool, device: str, rounds: int) -> di
     active = ActiveNoise.choose(steps, True, None)
     pictures = StepByStep(recipe, noise, active, keep_activations=naive)
     term = RewardTerm(name="brightness", options={"ceiling": False})
-    mix = RewardMix([term], RewardContext(device=device), RAW)
+    mix = RewardMix([term], RewardContext(device=device), builtin_scales())
     z = active.take(noise).to(device)
     # A picture without gradient first, so that weights and kernels are there.
     with torch.no_grad():
@@ -98,7 +98,7 @@ def measure(model: str, steps: int, naive: bool, device: str, rounds: int) -> di
         report = aligner.advance()
         seconds.append(time.perf_counter() - started)
     history = aligner.state.history
-    gained = report.total - history[0]["total"]
+    gained = report.terms["brightness"] - history[0]["terms"]["brightness"]
     return {
         "model": model,
         "sampling_steps": steps,

@@ -19,6 +19,7 @@ from engine.artifacts import ArtifactStore
 from engine.errors import ErrorCode
 from engine.images.alignment_files import read_noise
 from engine.images.metadata import read_manifest
+from engine.images.rewards import differentiable
 from engine.job import ArtifactRef, Cancelled, Failed, Finished, JobSpec, Measured, Output, Warned
 from engine.runner import run_job
 
@@ -311,6 +312,37 @@ def test_damaged_noise_is_refused(tmp_path: Path) -> None:
     first = run(tmp_path)
     curve = first.store.path(ArtifactRef.from_json(first.about["curve"]))
     assert "not the noise of an aligned picture" in run(tmp_path, inputs={"start": curve}).error
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (lambda values: values * float("nan"), "returned nan"),
+        (lambda values: values[:0], "returned numbers of shape (0,)"),
+        (lambda values: 1 / 0, "raised ZeroDivisionError"),
+    ],
+)
+def test_a_reward_that_breaks_half_way_keeps_the_best_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Any, told: str
+) -> None:
+    formula = differentiable.Formula.batch
+    calls = 0
+
+    def batch(self: Any, x: torch.Tensor, context: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += self.name == "brightness" and len(x) == 1
+        values = formula(self, x, context)
+        return broken(values) if self.name == "brightness" and calls == 6 else values
+
+    monkeypatch.setattr(differentiable.Formula, "batch", batch)
+    job = run(tmp_path)
+    (failed,) = job.of(Failed)
+    assert failed.error.code is ErrorCode.INVALID_INPUT
+    assert told in failed.error.message
+    assert "brightness" in failed.error.message
+    (output,) = job.of(Output)
+    assert output.manifest["align"]["ended"] == "failed"
+    assert output.manifest["align"]["best_step"] == 1
 
 
 # --- the command line -----------------------------------------------------------------------------
