@@ -13,7 +13,15 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QContextMenuEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPen,
+    QShowEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QMenu, QWidget
 
 from desktop.images.align_legend import curve_look
@@ -267,16 +275,25 @@ class AlignCurves(pg.GraphicsLayoutWidget):
         return QWidget.close(self)
 
     def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.FontChange:
+        """Follow the font, and to a screen with other pixels."""
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.DevicePixelRatioChange):
             self._use_colours()
         return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._use_colours()
 
     def sizeHint(self) -> QSize:
         return QSize(240, self.height())
 
-    def _reward_pen(self, index: int) -> object:
+    def _reward_pen(self, index: int) -> QPen:
         colour, style = curve_look(index, dark=self._theme.dark)
-        return pg.mkPen(colour, width=1.5, style=style)
+        return self._pen(colour, 1.5, style)
+
+    def _pen(self, colour: str, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QPen:
+        # pyqtgraph counts a pen's width in pixels of the screen, however small these are.
+        return pg.mkPen(colour, width=width * self.devicePixelRatioF(), style=style)
 
     def _use_colours(self) -> None:
         tokens, accent = self._theme.tokens, self._theme.accent("images")
@@ -287,21 +304,21 @@ class AlignCurves(pg.GraphicsLayoutWidget):
             plot.use_colours(tokens, font)
         for plot in self._plots[2:4]:
             plot.left.setTicks([_power_ticks()])
-        self._total.setPen(pg.mkPen(accent, width=2))
+        self._total.setPen(self._pen(accent, 2))
         self._best.setBrush(tokens.text)
         self._best.setPen(pg.mkPen(tokens.sunken))
-        self._gradient.setPen(pg.mkPen(tokens.muted, width=1.5))
+        self._gradient.setPen(self._pen(tokens.muted, 1.5))
         for index, curve in enumerate(self._rewards):
             curve.setPen(self._reward_pen(index))
         for _, curve in self._guards:
-            curve.setPen(pg.mkPen(tokens.text, width=1.5))
+            curve.setPen(self._pen(tokens.text, 1.5))
         for band, state in self._bands:
             band.setBrush(QColor(blend(getattr(tokens, BAND_TOKENS[state]), tokens.sunken, 0.18)))
         for word, state, _ in self._words:
             word.setColor(getattr(tokens, BAND_TOKENS[state]))
             word.setFont(font)
         for line in self._marks:
-            line.setPen(pg.mkPen(accent, width=1, style=Qt.PenStyle.DashLine))
+            line.setPen(self._pen(accent, 1, Qt.PenStyle.DashLine))
 
 
 def _power_ticks() -> list[tuple[float, str]]:

@@ -22,6 +22,7 @@ from desktop.images.align_steps import AlignSteps
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme
 from desktop.widgets.field_editors import NumberEditor
 from desktop.widgets.parts import button, label, line
+from desktop.widgets.tab_order import chain_focus
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class AlignPanel(QWidget):
         setup.addWidget(self._setup_line)
         setup.addWidget(self.setup)
         self._lay_out()
+        self.setup.laid_out.connect(self._order_tabs)
+        self._order_tabs()
 
     def _make_batch(self) -> None:
         self.batch = QFrame()
@@ -147,6 +150,10 @@ class AlignPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         self._scroll = scroll
+
+    def _order_tabs(self) -> None:
+        curves = [self.curves] if self.curves is not None else []
+        chain_focus(self.batch, self.run_view, *self.scrub.in_order(), *curves, *self.setup.in_order())
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -224,6 +231,7 @@ class AlignPanel(QWidget):
         self.curves.step_chosen.connect(self.step_chosen)
         self.curves.export_requested.connect(self._save_curves)
         self._curves_place.addWidget(self.curves)
+        self._order_tabs()
         self.show_steps(self._steps)
 
     def _no_curves(self, error: EngineError) -> None:

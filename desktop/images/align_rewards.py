@@ -12,6 +12,7 @@ BUILTIN = "builtin"
 COMPANION = ("white_border", 3.0)
 """Keeps pictograms on white ground while another reward changes colours; with its weight."""
 COMPANION_OF = "Colour"
+TASTE = "taste"
 OWN_CODE, ALLOW_OWN_CODE = "python", "TRIPTYCH_ALLOW_USER_CODE"
 """As in :mod:`engine.images.rewards.protocol`, which imports torch."""
 

@@ -67,6 +67,10 @@ class AlignScrub(QWidget):
         place = self.bar.slider.value()
         return self._film[place][0] if place < len(self._film) else -1
 
+    def in_order(self) -> list[QWidget]:
+        """Its parts from top to bottom."""
+        return [self.bar, *self.pin_buttons, self.pin, self.undo, self.compare, self.branch]
+
     def set_film(self, film: Sequence[tuple[int, QImage]], asked: int) -> None:
         """Offer the pictures of these steps."""
         if tuple(number for number, _ in film) != tuple(number for number, _ in self._film):

@@ -42,10 +42,13 @@ class AlignSetup(QWidget):
         Anything that a run would do differently.
     run_requested
         The button was pressed.
+    laid_out
+        Parts were added or taken away.
     """
 
     changed = Signal()
     run_requested = Signal()
+    laid_out = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class AlignSetup(QWidget):
         self.start = label("", "heading", wrap=True)
         self.stack = RewardStack(theme)
         self.stack.changed.connect(self._tell)
+        self.stack.changed.connect(self.laid_out)
         self.guard_text = label("", "muted", wrap=True)
         self.forecast = label("", "muted", wrap=True)
         self.refusal = label("", "warn", wrap=True)
@@ -117,7 +121,13 @@ class AlignSetup(QWidget):
             self.form.set_reset_icon(self._theme.icon("arrow-counter-clockwise", "muted"))
             self.form.changed.connect(self._tell)
             self._place.addWidget(self.form)
+            self.laid_out.emit()
         self._show_state()
+
+    def in_order(self) -> list[QWidget]:
+        """Its parts from top to bottom."""
+        form = [self.form] if self.form is not None else []
+        return [*self.stack.cards, self.stack.add_button, *self.guards.values(), *form, self.run]
 
     @property
     def guard(self) -> str:

@@ -16,6 +16,7 @@ from desktop.images.align_results import AlignResults
 from desktop.images.align_rewards import RewardCatalogue, read_rewards
 from desktop.images.align_runs import AlignRuns
 from desktop.images.align_steps import RED, AlignSteps
+from desktop.images.align_taste import AlignTaste
 from desktop.images.controls import Controls
 from desktop.images.model import ImagesModel, PageJob
 from desktop.images.showing import Showing
@@ -75,6 +76,7 @@ class AlignTab(QObject):
         self.results = AlignResults(
             services, self.steps, self.runs, showing, self.panel, background, self
         )
+        self.taste = AlignTaste(services, self.panel.setup.stack, self)
         self._connect()
         self.refresh()
 
@@ -108,6 +110,7 @@ class AlignTab(QObject):
         panel.shown.connect(self.refresh)
         panel.setup.run_requested.connect(self.start)
         panel.setup.changed.connect(self._enable_actions)
+        self.taste.problem.connect(self.tell)
         panel.step_chosen.connect(self.results.go_to)
         panel.best_requested.connect(self._show_best)
         panel.saved.connect(lambda name: self._services.notifications.post("success", f"Saved {name}."))

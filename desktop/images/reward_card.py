@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.images.align_rewards import RewardEntry
+from desktop.images.align_rewards import TASTE, RewardEntry
 from desktop.images.reward_fields import REFERENCE, PictureEditor, options_form
 from desktop.theme import SPACE_S, SPACE_XS, Theme, tabular
 from desktop.widgets.field_editors import QuietComboBox
-from desktop.widgets.parts import icon_button, label
+from desktop.widgets.parts import button, icon_button, label
 from engine.errors import EngineError
 
 WEIGHT_STEPS = 20
@@ -106,10 +106,13 @@ class RewardCard(QFrame):
         Direction, weight or a setting.
     removed
         The user does not want this reward.
+    learn_requested
+        The user's taste shall be learnt; only of that reward.
     """
 
     changed = Signal()
     removed = Signal()
+    learn_requested = Signal()
 
     def __init__(self, theme: Theme, entry: RewardEntry) -> None:
         super().__init__()
@@ -173,6 +176,11 @@ class RewardCard(QFrame):
         self.note.setVisible(bool(notes))
         self.problem.setText(entry.obstacle)
         self.problem.setVisible(bool(entry.obstacle))
+        self.taste = label("", "muted", wrap=True)
+        self.learn = button("Learn from my likes", self.learn_requested.emit)
+        for widget in (self.taste, self.learn):
+            layout.addWidget(widget)
+            widget.setVisible(entry.name == TASTE)
         if self.form is not None:
             self.more = QToolButton()
             self.more.setText("Settings")
@@ -244,6 +252,11 @@ class RewardCard(QFrame):
             self.form.set_values(term.get("options") or {})
         self.blockSignals(False)
         self._show_weight()
+
+    def show_taste(self, text: str, *, busy: bool) -> None:
+        """Say what the taste was learnt from."""
+        self.taste.setText(text)
+        self.learn.setEnabled(not busy)
 
     def show_places(self, start: float | None, now: float | None) -> None:
         """Show where the reward was at the start and is now, as 0..100."""

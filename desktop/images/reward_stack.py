@@ -27,9 +27,12 @@ class RewardStack(QWidget):
     -------
     changed
         A reward was added, removed or changed.
+    learn_requested
+        The user's taste shall be learnt.
     """
 
     changed = Signal()
+    learn_requested = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -104,6 +107,7 @@ class RewardStack(QWidget):
         card.set_term(term)
         card.changed.connect(self.changed)
         card.removed.connect(partial(self._remove, card))
+        card.learn_requested.connect(self.learn_requested)
         self.cards.append(card)
         self._layout.insertWidget(len(self.cards), card)
         return True
@@ -165,6 +169,11 @@ class RewardStack(QWidget):
     def compares(self) -> bool:
         """Whether a reward without gradient has a weight."""
         return any(card.weight and not card.entry.differentiable for card in self.cards)
+
+    def show_taste(self, text: str, *, busy: bool) -> None:
+        """Say on the card of the user's taste what it was learnt from."""
+        for card in self.cards:
+            card.show_taste(text, busy=busy)
 
     def show_places(self, start: Mapping[str, float], now: Mapping[str, float]) -> None:
         """Show on each card where its reward was and is, as 0..100 by the names of a run."""

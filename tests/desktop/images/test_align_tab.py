@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.images.align_jobs import stricter, terms_by_key
@@ -20,6 +22,8 @@ from desktop.images.page import INSPECTOR_WIDTH, ImagesPage
 from desktop.services import Services
 from desktop.theme import SPACE_M
 from desktop.widgets.compare_view import CompareMode
+from desktop.widgets.tab_order import focus_stops
+from engine.errors import EngineError, ErrorCode
 from engine.images.alignment_params import AlignParams
 from engine.job import JobSpec, JobState
 from engine.project import Project
@@ -579,6 +583,41 @@ def test_several_pictures_are_aligned_a_job_each_and_the_best_are_shown(
     assert [tile.key for tile in page.stage.canvas.tiles] == [made[9], made[5]]
 
 
+# --- taste ---------------------------------------------------------------------------------------
+
+
+def test_the_users_taste_is_learnt_from_likes(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    results = [add_generated(project, seed, colour=10 * seed) for seed in (1, 2, 3, 4)]
+    project.set_liked(results[:3], 1)
+    project.set_liked(results[3:], -1)
+    show(page, results[:1], qtbot)
+    stack = page.align.panel.setup.stack
+    stack.set_terms([{"name": "contrast"}])
+    assert not stack.cards[0].learn.isVisible()
+    stack.set_terms([{"name": "taste"}])
+    card = stack.cards[0]
+    assert card.taste.text() == "3 liked and 1 disliked in this project."
+    qtbot.mouseClick(card.learn, Qt.MouseButton.LeftButton)
+    (record,) = (r for r in project.jobs() if r.spec.kind == "images.learn_taste")
+    params = tuple(set(record.spec.params[name]) for name in ("liked", "disliked"))
+    assert {name: value.sha256 for name, value in record.spec.inputs.items()} == {
+        f"picture-{result}": project.result(result).artifact.sha256 for result in results
+    }
+    assert params == ({f"picture-{r}" for r in results[:3]}, {f"picture-{results[3]}"})
+    assert not card.learn.isEnabled()
+    quiet_services.bridge.finished.emit("another", {})
+    quiet_services.bridge.finished.emit(record.id, {"votes": 4, "accuracy": 0.75})
+    assert card.taste.text().startswith("Learnt from 4 votes; 75 %")
+    assert card.learn.isEnabled()
+    qtbot.mouseClick(card.learn, Qt.MouseButton.LeftButton)
+    again = [r.id for r in project.jobs() if r.spec.kind == "images.learn_taste"][-1]
+    error = EngineError(ErrorCode.INVALID_INPUT, "1 more vote is needed.", "Like one.")
+    quiet_services.bridge.failed.emit(again, error)
+    assert "1 more vote" in card.taste.text()
+
+
 # --- looks ----------------------------------------------------------------------------------------
 
 
@@ -591,6 +630,31 @@ def test_the_tab_fits_the_inspector_at_its_narrowest(
     action(quiet_services, "align_pin").trigger()
     assert panel.content.minimumSizeHint().width() <= INSPECTOR_WIDTH - 10
     assert SPACE_M > 0
+
+
+def test_the_tab_key_goes_down_the_tab(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    show(page, [finished(project, upto=7, red_from=7, ended="red")], qtbot)
+    panel = page.align.panel
+    panel.setup.stack.set_terms([*REWARDS, {"name": "taste"}])
+    for card in panel.setup.stack.cards:
+        card.more.setChecked(True)
+    qtbot.wait(50)
+    stops: list[QWidget] = []
+    widget = panel.run_view.banner.buttons[0]
+    while widget not in stops:
+        if widget.isVisible() and widget in focus_stops(panel.content):
+            stops.append(widget)
+        widget = widget.nextInFocusChain()
+        if widget is panel.run_view.banner.buttons[0]:
+            break
+    places = [stop.mapTo(panel.content, stop.rect().center()) for stop in stops]
+    # Down the panel; along a row where several stand side by side.
+    assert all(later.y() > place.y() - 16 for place, later in pairwise(places))
+    assert panel.setup.run in stops
+    assert panel.curves in stops
+    assert set(stops) == {w for w in focus_stops(panel.content) if w.isVisible()}
 
 
 def test_curves_are_saved_as_picture_drawing_and_table(
