@@ -80,6 +80,8 @@ class Shared:
         )
         scales = scales_for(params.rewards, context, generator.info, self._usual_pictures)
         self.mix = RewardMix(params.rewards, context, scales)
+        for note in self.mix.notes():
+            ctx.warn(note)
         self.weights = {member.key: member.term.weight for member in self.mix.members}
         chosen = {term.name for term in params.rewards}
         others = [term for term in overview_terms() if term.name not in chosen]

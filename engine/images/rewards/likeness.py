@@ -13,7 +13,7 @@ from engine.images.rewards.catalogue import Sort
 from engine.images.rewards.encoder import Encoder, cached_encoder, shifted
 from engine.images.rewards.options import ReferenceOptions, TextOptions
 from engine.images.rewards.protocol import Reward, RewardContext
-from engine.images.vocabulary import WORD
+from engine.images.vocabulary import STOP_WORDS, WORD
 
 LAYOUT = 12
 """Cells a side in which the layout of two pictures is compared."""
@@ -33,6 +33,17 @@ class WordLikeness:
     def title(self) -> str:
         """The user's words, with the text."""
         return f"Like the words {self.text!r}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Words that it can only guess at, by their letters."""
+        guessed = [f"'{word}'" for word in WORD.findall(self.text.lower()) if self._guesses(word)]
+        if not guessed:
+            return ()
+        return (f"The reward 'words' never learnt {', '.join(guessed)}; it guesses by the letters.",)
+
+    def _guesses(self, word: str) -> bool:
+        return word not in STOP_WORDS and not self.encoder.is_known(word)
 
     def batch(self, x: Tensor, context: RewardContext) -> Tensor:
         moved = [self.encoder.embed_images(part) @ self.target for part in shifted(x.to(self.target))]
@@ -63,12 +74,6 @@ def text_or_prompt(name: str, text: str, context: RewardContext) -> str:
             f"Give the picture a prompt, or the reward a text: {name}:text=red heart=1.",
         )
     return chosen
-
-
-def unknown_words(text: str) -> tuple[str, ...]:
-    """Words that the encoder can only guess at, by their letters."""
-    encoder = cached_encoder("cpu")
-    return tuple(word for word in WORD.findall(text.lower()) if not encoder.is_known(word))
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,14 @@ class RewardMix:
         raw: dict[str, Tensor] = {}
         saved = eight_bit(x)
         soft = saved if clipped else soft_clip(x)
-        on_cpu = saved.cpu()
+        if any(member.reward.kind == "value" for member in self.members):
+            saved = saved.cpu()
         for member in self.members:
             if only not in (None, member.reward.kind):
                 continue
             has_gradient = member.reward.kind == "gradient" and not clipped
             with torch.set_grad_enabled(torch.is_grad_enabled() and has_gradient):
-                given = soft if member.reward.kind == "gradient" else on_cpu
+                given = soft if member.reward.kind == "gradient" else saved
                 values = self._values(member, given).to(total)
             raw[member.key] = values
             if member.term.weight:
@@ -141,6 +142,10 @@ class RewardMix:
             for m in self.members
             if m.scale is not None and m.key in raw
         }
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the rewards were understood, one sentence each."""
+        return tuple(note for m in self.members for note in getattr(m.reward, "notes", ()))
 
     def close(self) -> None:
         """End what rewards keep running; they cannot be used afterwards."""

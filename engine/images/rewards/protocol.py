@@ -64,7 +64,7 @@ class Reward(Protocol):
     ``batch`` is pure: the same pictures have the same values. A reward of sort ``gradient`` is made
     of torch operations, with finite values and finite gradients also on constant pictures; one of
     sort ``value`` gets 8-bit pictures on the CPU and may leave torch. What holds a process or a file
-    has a ``close()`` too.
+    has a ``close()`` too; what the user should know is in ``notes``, a tuple of sentences.
     """
 
     @property

@@ -21,14 +21,14 @@ from engine.images.rewards.encoder import (
 )
 from engine.images.rewards.encoder_data import load_encoder_data
 from engine.images.rewards.encoder_training import figures
-from engine.images.rewards.likeness import Closeness, WordLikeness, unknown_words
+from engine.images.rewards.likeness import Closeness, WordLikeness
 from engine.images.rewards.measuring import builtin_pictures, measure, scales_for
 from engine.images.rewards.params import RewardTerm
 from engine.images.rewards.protocol import RewardContext
 from engine.images.rewards.scales import FOLDER
 from engine.weight_files import digest_of
 from engine.weights import find_model
-from tests.engine.images.rewards.helpers import check_gradient, pictures, reward
+from tests.engine.images.rewards.helpers import check_gradient, pictures, raw_mix, reward
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,13 @@ def test_distance_is_zero_to_itself_and_symmetrical(encoder: Encoder) -> None:
 
 
 def test_words_of_letters_only_have_a_meaning_and_are_told(encoder: Encoder) -> None:
-    assert unknown_words("red heart, xylograph") == ("xylograph",)
+    context = RewardContext(prompt="a red heart with xylograph")
+    with raw_mix("words", "brightness", context=context) as mix:
+        assert mix.notes() == (
+            "The reward 'words' never learnt 'xylograph'; it guesses by the letters.",
+        )
+    with raw_mix("words", context=RewardContext(prompt="red heart")) as mix:
+        assert mix.notes() == ()
     plain, misspelt, other = encoder.embed_texts(["elephant", "elephantt", "rocket"])
     assert plain @ misspelt > plain @ other
     assert encoder.embed_texts(["", "!"]).isfinite().all()
