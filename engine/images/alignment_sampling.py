@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -67,6 +68,10 @@ class Recipe:
     state: Tensor
     check: Check = lambda: None
     batch: int = 4
+
+
+class _ReachedError(Exception):
+    """Ends a sampler at the state that was wanted of it."""
 
 
 class StepByStep:
@@ -128,10 +133,6 @@ class StepByStep:
         """The state that the first active step starts from, ``(1, C, h, w)``: made once."""
         if self._start is None:
             recipe, left = self.recipe, self.active.first_step + 1
-
-            class _ReachedError(Exception):
-                pass
-
             inputs: list[Tensor] = []
 
             def watch(x: Tensor, t: Tensor) -> Tensor:
@@ -143,12 +144,9 @@ class StepByStep:
 
             kicks = [kick[None] for kick in self._kicks()]
             pure = self.noise.pure[None].to(recipe.state)
-            try:
-                with torch.no_grad():
-                    self._sampler.sample(watch, pure, recipe.grid, kicks, recipe.sampler, _say_nothing)
-            except _ReachedError:
-                self._start = inputs[-1]
-        assert self._start is not None, "the first active step is one of the run's"
+            with torch.no_grad(), suppress(_ReachedError):
+                self._sampler.sample(watch, pure, recipe.grid, kicks, recipe.sampler, _say_nothing)
+            self._start = inputs[-1]
         return self._start
 
     def _evaluate(self, x: Tensor, t: Tensor) -> Tensor:
@@ -157,10 +155,6 @@ class StepByStep:
         if self._keep:
             return recipe.denoiser(x, t)
         return computed_again(recipe, x, t)
-
-    def with_noise(self, noise: PictureNoise) -> StepByStep:
-        """The same for another picture's noise."""
-        return StepByStep(self.recipe, noise, self.active, keep_activations=self._keep)
 
 
 def without_check(recipe: Recipe) -> Recipe:

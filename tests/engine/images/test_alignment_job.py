@@ -378,3 +378,9 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     ):
         assert cli.main(["align", *arguments, "--out", str(tmp_path)]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_rewards_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "rewards", "--json"]) == 0
+    names = [item["name"] for item in json.loads(capsys.readouterr().out)["rewards"]]
+    assert {"brightness", "jpeg_size", "taste"} <= set(names)
