@@ -231,6 +231,7 @@ class AlignPanel(QWidget):
         self.curves.step_chosen.connect(self.step_chosen)
         self.curves.export_requested.connect(self._save_curves)
         self._curves_place.addWidget(self.curves)
+        self.curves.show()
         self._order_tabs()
         self.show_steps(self._steps)
 

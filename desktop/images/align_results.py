@@ -79,11 +79,13 @@ class AlignResults(QObject):
         record: ResultRecord | None,
         manifest: Mapping[str, Any],
         catalogue: RewardCatalogue | None,
+        *,
+        draw: bool,
     ) -> None:
-        """Show an aligned picture; for others, nothing."""
+        """Take the picture that is meant; ``draw`` it if it was aligned."""
         self._record, self._manifest, self._catalogue = record, manifest, catalogue
         self._read = self._model.record(about(manifest)) if self._is_aligned else None
-        if self._is_aligned:
+        if draw and self._is_aligned:
             self._show_run()
             self._show_explain()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from desktop.background import Background
 from desktop.images import align_jobs
+from desktop.images.align_batch import Batch
 from desktop.images.align_model import AlignModel
 from desktop.images.model import ImagesModel
 from desktop.images.specs import build_spec, settings_of
@@ -18,38 +18,6 @@ from desktop.services import Services
 from engine.errors import EngineError
 from engine.job import JobSpec
 from engine.project import ResultRecord
-
-
-@dataclass
-class Batch:
-    """Several pictures that are aligned with the same rewards.
-
-    Attributes
-    ----------
-    jobs
-        One each.
-    results
-        Results of those that ended, with how much their totals rose.
-    ended
-        Jobs that ended, with or without a result.
-    """
-
-    jobs: list[str]
-    results: dict[int, float] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-
-    @property
-    def done(self) -> bool:
-        """Whether all ended."""
-        return len(self.ended) == len(self.jobs)
-
-    def best(self, count: int) -> list[int]:
-        """Results of the largest gains, largest first."""
-        return sorted(self.results, key=lambda result: -self.results[result])[:count]
-
-    def text(self) -> str:
-        """How far it is."""
-        return f"{len(self.ended)} of {len(self.jobs)} pictures aligned"
 
 
 class AlignRuns(QObject):

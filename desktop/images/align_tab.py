@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Signal
 
 from desktop.background import Background
 from desktop.images import align_actions, align_jobs
+from desktop.images.align_batch import AlignBatches
 from desktop.images.align_cost import Cost, cost_of
 from desktop.images.align_model import AlignModel
 from desktop.images.align_panel import AlignPanel
@@ -76,6 +77,7 @@ class AlignTab(QObject):
         self.results = AlignResults(
             services, self.steps, self.runs, showing, self.panel, background, self
         )
+        self.batches = AlignBatches(services, self.runs, showing, self.panel, self)
         self.taste = AlignTaste(services, self.panel.setup.stack, self)
         self._connect()
         self.refresh()
@@ -103,7 +105,6 @@ class AlignTab(QObject):
         self.steps.measured.connect(self._measured)
         self.steps.record_ready.connect(self._record_ready)
         self.runs.submitted.connect(self.submitted)
-        self.runs.batch_changed.connect(self._batch_changed)
         self.runs.start_known.connect(lambda _result: self.refresh())
         self.results.place_changed.connect(self._place_changed)
         panel = self.panel
@@ -112,7 +113,6 @@ class AlignTab(QObject):
         panel.setup.changed.connect(self._enable_actions)
         self.taste.problem.connect(self.tell)
         panel.step_chosen.connect(self.results.go_to)
-        panel.best_requested.connect(self._show_best)
         panel.saved.connect(lambda name: self._services.notifications.post("success", f"Saved {name}."))
         panel.problem.connect(self.tell)
 
@@ -152,10 +152,12 @@ class AlignTab(QObject):
         """Bring actions and panel up to date."""
         subject = self._showing.subject
         self._load(subject)
-        if self.panel.isVisible():
+        visible = self.panel.isVisible()
+        self.results.show(self._record, self._manifest, self.catalogue, draw=visible)
+        if visible:
             self._read_rewards()
-            self._show_batch()
-            self._show(subject)
+            self.batches.refresh()
+            self._show()
         self._enable_actions()
 
     def _load(self, subject: Subject | None) -> None:
@@ -170,9 +172,8 @@ class AlignTab(QObject):
         except EngineError as error:
             self.tell(error)
 
-    def _show(self, subject: Subject | None) -> None:
+    def _show(self) -> None:
         panel, job = self.panel, self.job
-        self.results.show(self._record, self._manifest, self.catalogue)
         if job is not None:
             self._show_job(job)
             return
@@ -334,26 +335,3 @@ class AlignTab(QObject):
     def tell(self, error: EngineError) -> None:
         """Tell the user about an error."""
         self._services.notifications.post("error", error.message, error.detail, error.hint)
-
-    # --- batches ----------------------------------------------------------------------------------
-
-    def _batch_changed(self) -> None:
-        self._show_batch()
-        batch = self.runs.batch
-        if batch is not None and batch.done and batch.results:
-            count = int(self.panel.best.value() or 1)
-            self._services.notifications.post(
-                "success",
-                f"{batch.text()}.",
-                actions=[(f"Show the best {count}", lambda: self._show_best(count))],
-            )
-
-    def _show_batch(self) -> None:
-        batch = self.runs.batch
-        self.panel.show_batch(
-            "" if batch is None else batch.text(), ready=bool(batch and batch.results)
-        )
-
-    def _show_best(self, count: int) -> None:
-        if self.runs.batch is not None:
-            self._showing.show_results(self.runs.batch.best(count))

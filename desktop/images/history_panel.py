@@ -44,6 +44,13 @@ STATE_ICONS: dict[JobState, tuple[str, str]] = {
 }
 
 
+def title_of(job: PageJob) -> str:
+    """What a job makes, to read."""
+    if job.aligns:
+        return f"Align: {job.title}"
+    return job.title if job.count == 1 else f"{job.count} × {job.title}"
+
+
 class JobListModel(QAbstractListModel):
     """The page's jobs, newest first."""
 
@@ -80,12 +87,12 @@ class JobListModel(QAbstractListModel):
         if role == JobRole:
             return job
         if role == Qt.ItemDataRole.DisplayRole:
-            return job.title
+            return title_of(job)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{job.title}, {job.state.value}. {job.status()}"
+            return f"{title_of(job)}, {job.state.value}. {job.status()}"
         if role == Qt.ItemDataRole.ToolTipRole:
             hint = f"\n{job.error.hint}" if job.error and job.error.hint else ""
-            return f"{job.title}\n{job.status()}{hint}"
+            return f"{title_of(job)}\n{job.status()}{hint}"
         return None
 
 
@@ -122,8 +129,9 @@ class JobDelegate(QStyledItemDelegate):
         painter.drawText(first, Qt.AlignmentFlag.AlignRight, made)
         painter.drawText(second, 0, _elided(painter, job.status(), second.width()))
         painter.setPen(QColor(tokens.text))
-        title = job.title if job.count == 1 else f"{job.count} × {job.title}"
-        painter.drawText(first, 0, _elided(painter, title, first.width() - time_width - SPACE_S))
+        painter.drawText(
+            first, 0, _elided(painter, title_of(job), first.width() - time_width - SPACE_S)
+        )
         if job.state is JobState.RUNNING:
             bar = QRect(rect.left(), rect.bottom() - 1, round(rect.width() * job.fraction), 2)
             painter.fillRect(bar, QColor(self._theme.accent("images")))

@@ -41,7 +41,9 @@ Index = QModelIndex | QPersistentModelIndex
 def job_title(spec: JobSpec) -> str:
     """What a job does, in a few words: its kind, and what it is about."""
     what = spec.kind.rpartition(".")[2].replace("_", " ").capitalize()
-    names = (str(spec.params.get(key) or "").strip() for key in ("prompt", "class_name"))
+    # What is made of a picture is about what the picture is about.
+    params = spec.params.get("picture") or spec.params
+    names = (str(params.get(key) or "").strip() for key in ("prompt", "class_name"))
     about = next(filter(None, names), "")
     count = spec.params.get("count", 1)
     title = f"{what}: {about}" if about else what

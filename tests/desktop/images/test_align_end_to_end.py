@@ -214,3 +214,27 @@ def test_a_reward_that_cannot_work_is_told_and_nothing_is_lost(
     assert job.error is not None
     assert "none.onnx" in f"{job.error}"
     assert list(live.gallery.model.ids) == before
+
+
+@pytest.mark.timeout(300)
+def test_a_taste_is_learnt_from_likes_and_followed(
+    live: ImagesPage, project: Project, qtbot: QtBot
+) -> None:
+    live.controls.show_settings({"count": 4, "seed": 20}, lock_seed=True)
+    live.run_main_action()
+    done(live, qtbot)
+    made = list(live.gallery.model.ids)[:4]
+    project.set_liked(made[:2], 1)
+    project.set_liked(made[2:], -1)
+    live.gallery.select([made[2]])
+    stack = live.align.panel.setup.stack
+    stack.set_terms([{"name": "taste"}])
+    card = stack.cards[0]
+    assert card.taste.text() == "2 liked and 2 disliked in this project."
+    qtbot.mouseClick(card.learn, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: card.taste.text().startswith("Learnt from 4 votes"), timeout=3 * WAIT_MS)
+    qtbot.mouseClick(live.align.panel.setup.run, Qt.MouseButton.LeftButton)
+    done(live, qtbot)
+    succeeded(live)
+    assert live.align.results.steps is not None
+    assert live.align.results.steps.names == ["taste"]

@@ -8,25 +8,17 @@ import pytest
 
 from desktop.bridge import Bridge
 from desktop.images import specs
+from desktop.images.history_panel import title_of
 from desktop.images.model import ImagesModel
 from desktop.images.page import ImagesPage
 from desktop.images.parameters_panel import describe
+from desktop.shell.job_model import job_title
 from engine.errors import EngineError
-from engine.images.alignment_params import AlignParams
 from engine.images.params import GenerateParams
 from engine.job import ArtifactRef, JobSpec, JobState
 from engine.project import Project, ResultFilter
+from tests.desktop.images.aligning import align_spec
 from tests.desktop.images.conftest import AddResult
-
-
-def align_spec(seed: int = 5, **params: Any) -> JobSpec:
-    """A complete alignment job."""
-    picture = GenerateParams(prompt="red heart", steps=20)
-    rewards = [{"name": "brightness", "weight": 2.0}]
-    values = {"picture": picture, "rewards": rewards, "steps": 30, **params}
-    return JobSpec(
-        "images.align", AlignParams.model_validate(values).model_dump(mode="json"), seed=seed
-    )
 
 
 def manifest(spec: JobSpec, **details: Any) -> dict[str, Any]:
@@ -60,6 +52,7 @@ def test_the_page_follows_alignment_jobs(project: Project, quiet_bridge: Bridge,
     model = ImagesModel(project, quiet_bridge)
     job = model.submit(align_spec())
     assert (job.title, job.count, job.aligns, job.parallel) == ("red heart", 1, True, False)
+    assert title_of(job) == job_title(job.spec) == "Align: red heart"
     project.set_job_state(job.id, JobState.RUNNING)
     quiet_bridge.job_changed.emit(job.id)
     project.set_job_state(job.id, JobState.CANCELLING)
@@ -104,9 +97,9 @@ def test_what_an_aligned_picture_was_made_with_is_described(
     result = add_result(job, prompt="red heart", model="builtin", align=about)
     groups = dict(describe(project.manifest(result), project.result(result)))
     assert groups["Alignment"] == [
-        ("Rewards", "Brightness × 2"),
+        ("Rewards", "Brightness × 1, White border × -3"),
         ("Guard", "Soft"),
-        ("Steps", "12 of 30"),
+        ("Steps", "12 of 10"),
         ("Best step", "9"),
         ("Mode", "Gradient"),
     ]

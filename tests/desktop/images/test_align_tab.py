@@ -554,6 +554,25 @@ def test_a_damaged_record_is_told_and_the_rest_stays_usable(
     assert not action(quiet_services, "align_branch").isEnabled()
 
 
+def test_the_keys_act_on_the_picture_that_is_meant_also_while_the_tab_is_hidden(
+    page: ImagesPage, quiet_services: Services, project: Project, qtbot: QtBot
+) -> None:
+    plain, aligned = add_generated(project), finished(project)
+    show(page, [aligned], qtbot)
+    page.inspector.setCurrentWidget(page.parameters)
+    page.gallery.select([plain])
+    settle(page, qtbot)
+    for name in ("align_branch", "align_undo", "align_compare", "align_pin"):
+        assert not action(quiet_services, name).isEnabled()
+    assert action(quiet_services, "align").isEnabled()
+    page.gallery.select([aligned])
+    settle(page, qtbot)
+    settle(page, qtbot)
+    assert action(quiet_services, "align_undo").isEnabled()
+    action(quiet_services, "align_branch").trigger()
+    assert page.inspector.currentWidget() is page.align.panel
+
+
 # --- several --------------------------------------------------------------------------------------
 
 
