@@ -165,15 +165,18 @@ def weights_of(terms: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def stricter(params: Mapping[str, Any]) -> dict[str, Any]:
     """The same parameters with a stronger guard."""
+    # Not at the top: the window starts without pydantic.
+    from engine.images.alignment_params import GUARD_STRENGTHS
+
     guard = str(params.get("guard", "soft"))
     gamma = params.get("gamma")
     if guard in STRICTER and gamma is None:
         return {**params, "guard": STRICTER[guard]}
-    return {**params, "guard": "strict", "gamma": min(1000.0, 3 * float(gamma or STRONGEST))}
-
-
-STRONGEST = 1.0
-"""Gamma of the strictest preset, which going beyond begins with."""
+    return {
+        **params,
+        "guard": "strict",
+        "gamma": min(1000.0, 3 * float(gamma or GUARD_STRENGTHS["strict"])),
+    }
 
 
 def find_start(project: Project, manifest: Mapping[str, Any]) -> ResultRecord | None:

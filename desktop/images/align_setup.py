@@ -59,6 +59,7 @@ class AlignSetup(QWidget):
         self.stack = RewardStack(theme)
         self.stack.changed.connect(self._tell)
         self.stack.changed.connect(self.laid_out)
+        self.stack.laid_out.connect(self.laid_out)
         self.guard_text = label("", "muted", wrap=True)
         self.forecast = label("", "muted", wrap=True)
         self.refusal = label("", "warn", wrap=True)

@@ -126,10 +126,14 @@ class AlignTab(QObject):
     def _rewards_read(self, catalogue: RewardCatalogue) -> None:
         self.catalogue = catalogue
         self.panel.setup.set_catalogue(catalogue)
-        saved = self._services.project.get(SETTINGS_KEY)
-        if isinstance(saved, Mapping):
-            self.panel.setup.set_values(saved)
         self.refresh()
+        # The cards in a turn of their own: the window is not held up by both.
+        self._background.run(lambda: None, lambda _: self._restore(), self.tell)
+
+    def _restore(self) -> None:
+        saved = self._services.project.get(SETTINGS_KEY)
+        if isinstance(saved, Mapping) and not self.panel.setup.stack.cards:
+            self.panel.setup.set_values(saved)
 
     # --- what is shown ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from desktop.images.align_rewards import TASTE, RewardEntry
 from desktop.images.reward_fields import REFERENCE, PictureEditor, options_form
 from desktop.theme import SPACE_S, SPACE_XS, Theme, tabular
 from desktop.widgets.field_editors import QuietComboBox
+from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, icon_button, label
 from engine.errors import EngineError
 
@@ -108,11 +109,14 @@ class RewardCard(QFrame):
         The user does not want this reward.
     learn_requested
         The user's taste shall be learnt; only of that reward.
+    laid_out
+        It has more to edit than before.
     """
 
     changed = Signal()
     removed = Signal()
     learn_requested = Signal()
+    laid_out = Signal()
 
     def __init__(self, theme: Theme, entry: RewardEntry) -> None:
         super().__init__()
@@ -139,7 +143,8 @@ class RewardCard(QFrame):
         self.place.setFont(tabular(self.place.font()))
         self.note = label("", "muted", wrap=True)
         self.problem = label("", "bad", wrap=True)
-        self.form = options_form(entry.schema or {})
+        self._form: ParameterForm | None = None
+        self._options: dict[str, Any] = {}
         self._exact: float | None = None
         self._lay_out()
         self.set_term({"name": entry.name, "weight": 1.0})
@@ -159,7 +164,7 @@ class RewardCard(QFrame):
         rows.addWidget(weight, 0, 0)
         rows.addWidget(self.slider, 0, 1)
         rows.addWidget(self.weight_text, 0, 2)
-        layout = QVBoxLayout(self)
+        layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_S, SPACE_S, SPACE_S, SPACE_S)
         layout.setSpacing(SPACE_XS)
         layout.addLayout(top)
@@ -181,7 +186,7 @@ class RewardCard(QFrame):
         for widget in (self.taste, self.learn):
             layout.addWidget(widget)
             widget.setVisible(entry.name == TASTE)
-        if self.form is not None:
+        if (entry.schema or {}).get("properties"):
             self.more = QToolButton()
             self.more.setText("Settings")
             self.more.setAccessibleName(f"Settings of {entry.title}")
@@ -191,16 +196,27 @@ class RewardCard(QFrame):
             self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             self.more.toggled.connect(self._fold)
             layout.addWidget(self.more)
-            layout.addWidget(self.form)
-            self.form.hide()
-            self.form.changed.connect(self._options_changed)
-            if self.picture is not None:
+            if REFERENCE in (entry.schema or {})["properties"]:
                 self.more.setChecked(True)
 
     def _fold(self, shown: bool) -> None:
-        assert self.form is not None
+        form = self.form
         self.more.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
-        self.form.setVisible(shown)
+        if form is not None:
+            form.setVisible(shown)
+
+    @property
+    def form(self) -> ParameterForm | None:
+        """The form of the settings, made when it is first wanted; ``None`` when there are none."""
+        if self._form is None:
+            self._form = options_form(self.entry.schema or {})
+            if self._form is not None:
+                self._form.set_values(self._options)
+                self._form.hide()
+                self._form.changed.connect(self._options_changed)
+                self._column.addWidget(self._form)
+                self.laid_out.emit()
+        return self._form
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -218,24 +234,24 @@ class RewardCard(QFrame):
         EngineError
             ``invalid_input`` naming the setting that is not valid.
         """
-        options = self.form.values() if self.form is not None else {}
-        return {"name": self.entry.name, "weight": self.weight, "options": options}
+        options = self._options if self._form is None else self._form.values()
+        return {"name": self.entry.name, "weight": self.weight, "options": dict(options)}
 
     @property
     def picture(self) -> PictureEditor | None:
         """Where the picture to resemble is chosen, for rewards that have one."""
-        if self.form is None or REFERENCE not in self.form.names:
+        if self._form is None or REFERENCE not in self._form.names:
             return None
-        return cast(PictureEditor, self.form.editor(REFERENCE))
+        return cast(PictureEditor, self._form.editor(REFERENCE))
 
     def error(self) -> str:
         """What is wrong with the settings, or why the reward cannot be used."""
         if self.entry.obstacle:
             return self.entry.obstacle
-        if self.form is None:
+        if self._form is None:
             return ""
         try:
-            self.form.values()
+            self._form.values()
         except EngineError as error:
             return error.message
         return ""
@@ -248,8 +264,9 @@ class RewardCard(QFrame):
         self.slider.setValue(min(self.slider.maximum(), round(abs(weight) * WEIGHT_STEPS)))
         # A weight between the slider's positions, or beyond them, stays what it is until it is moved.
         self._exact = abs(weight)
-        if self.form is not None:
-            self.form.set_values(term.get("options") or {})
+        self._options = dict(term.get("options") or {})
+        if self._form is not None:
+            self._form.set_values(self._options)
         self.blockSignals(False)
         self._show_weight()
 
@@ -270,7 +287,7 @@ class RewardCard(QFrame):
         self._tell()
 
     def _options_changed(self) -> None:
-        if self.error() and self.form is not None:
+        if self.error():
             self.more.setChecked(True)
         self.changed.emit()
 

@@ -29,10 +29,13 @@ class RewardStack(QWidget):
         A reward was added, removed or changed.
     learn_requested
         The user's taste shall be learnt.
+    laid_out
+        A card has more to edit than before.
     """
 
     changed = Signal()
     learn_requested = Signal()
+    laid_out = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -108,6 +111,7 @@ class RewardStack(QWidget):
         card.changed.connect(self.changed)
         card.removed.connect(partial(self._remove, card))
         card.learn_requested.connect(self.learn_requested)
+        card.laid_out.connect(self.laid_out)
         self.cards.append(card)
         self._layout.insertWidget(len(self.cards), card)
         return True

@@ -24,7 +24,7 @@ from desktop.theme import SPACE_M
 from desktop.widgets.compare_view import CompareMode
 from desktop.widgets.tab_order import focus_stops
 from engine.errors import EngineError, ErrorCode
-from engine.images.alignment_params import AlignParams
+from engine.images.alignment_params import GUARD_STRENGTHS, AlignParams
 from engine.job import JobSpec, JobState
 from engine.project import Project
 from tests.desktop.images.aligning import (
@@ -348,6 +348,7 @@ def test_a_guard_beyond_strict_is_a_heavier_one() -> None:
     once = stricter({"guard": "strict", "gamma": None})
     twice = stricter(once)
     assert (once["guard"], twice["guard"]) == ("strict", "strict")
+    assert once["gamma"] == 3 * GUARD_STRENGTHS["strict"]
     assert twice["gamma"] == 3 * once["gamma"]
 
 
