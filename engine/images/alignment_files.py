@@ -8,7 +8,8 @@ The *curve* is a safetensors file that is read without torch. Its header ``tript
 
 The *noise* holds everything to make any stored step again, to branch from it, or to go on to the same
 bits: ``pure (C, h, w)`` and ``noise (T, C, h, w)`` of the best picture, ``start.*`` of the first one,
-``step.N (R, C, h, w)`` the active noise of stored steps, and ``state.*`` of the optimiser.
+``step.N (R, C, h, w)`` the active noise of stored steps, ``state.*`` of the optimiser, and of a run
+that solves in parallel ``solution (T + 1, d)``, from which its next step starts.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ class AlignedNoise:
         All noise of the kept and of the first picture.
     kept
         The step of the kept picture.
+    solution
+        The states that the parallel solver starts the next step from.
     active
         Which of it changed.
     steps
@@ -120,6 +123,7 @@ class AlignedNoise:
     steps: dict[int, Tensor]
     state: AlignState
     kept: int
+    solution: Tensor | None = None
 
     def at(self, step: int) -> PictureNoise:
         """All noise of a stored step.
@@ -158,6 +162,8 @@ class AlignedNoise:
             "state.best_z": state.best_z,
             **{f"step.{step}": z for step, z in self.steps.items()},
         }
+        if self.solution is not None:
+            tensors["solution"] = self.solution
         header = {
             "format": NOISE_FORMAT,
             "version": 1,
@@ -210,6 +216,7 @@ def read_noise(path: Path) -> AlignedNoise:
             {int(step): tensors[f"step.{step}"] for step in header["steps"]},
             state,
             int(header["kept"]),
+            tensors.get("solution"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise bad_file(

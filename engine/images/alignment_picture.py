@@ -22,6 +22,7 @@ from engine.images.alignment_noise import ActiveNoise
 from engine.images.alignment_setting import Shared
 from engine.images.alignment_start import Start, closeness, facts
 from engine.images.alignment_state import AlignSettings, AlignState, StepReport
+from engine.images.alignment_sweep import SolvedInParallel
 from engine.images.metadata import write_png
 from engine.images.probability import plausibility
 from engine.images.runs import picture_details
@@ -68,6 +69,8 @@ class PictureRun:
             self.state = AlignState.begin(z, params.mu or AlignSettings.mu)
         else:
             self.state = _on(stored.state, setup.ctx.device)
+            if isinstance(self.pictures, SolvedInParallel):
+                self.pictures.states = stored.solution
         self.aligner = Aligner(self.pictures, shared.mix, shared.settings(seed), self.state)
         self.curve, self.stored = Curve(), StoredSteps(every=params.store_every)
         if stored is not None:
@@ -75,6 +78,7 @@ class PictureRun:
             for point in stored.state.history:
                 self.curve.add(self._point(point))
         self._seen = 0
+        self._solution: Tensor | None = None if stored is None else stored.solution
         self._best_frame: tuple[int, NDArray[np.uint8]] | None = None
         self._ending = ""
         self._seconds = 0.0
@@ -106,6 +110,9 @@ class PictureRun:
         if self._seen == 0 and self.start.about is not None and "inverted" in self.start.about:
             self._tell_closeness(report)
         self._seen += 1
+        # Of whole steps only, and not of the look at the end: where the next step starts from.
+        if isinstance(self.pictures, SolvedInParallel) and report.step < params.steps:
+            self._solution = self.pictures.states
         point = self._point(report.values())
         if report.mu is not None:
             point["mu"] = report.mu
@@ -191,6 +198,7 @@ class PictureRun:
             self.stored.steps,
             _on(state, "cpu"),
             kept.step,
+            self._solution,
         )
         curve_file = ctx.attach(name, "curve", self.curve.to_bytes(), MEDIA_TYPE, common)
         noise_file = ctx.attach(name, "noise", noise.to_bytes(), MEDIA_TYPE, common)

@@ -185,12 +185,14 @@ def test_a_mix_of_both_kinds(tmp_path: Path) -> None:
 # --- stopping and going on ------------------------------------------------------------------------
 
 
-def test_a_cancelled_run_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    whole = run(tmp_path / "a")
-    stopped = run(tmp_path / "b", stop_after=3)
+@pytest.mark.parametrize("sampler", ["ddpm", "parataa"])
+def test_a_cancelled_run_goes_on_to_the_same_numbers(tmp_path: Path, sampler: str) -> None:
+    picture = {"sampler": {"name": sampler, **({"eta": 1.0} if sampler == "parataa" else {})}}
+    whole = run(tmp_path / "a", picture=picture)
+    stopped = run(tmp_path / "b", stop_after=3, picture=picture)
     assert isinstance(stopped.events[-1], Cancelled)
     assert stopped.about["ended"] == "cancelled"
-    rest = run(tmp_path / "c", inputs={"start": stopped.noise()})
+    rest = run(tmp_path / "c", inputs={"start": stopped.noise()}, picture=picture)
     assert rest.points[0]["step"] == 3
 
     def figures(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
