@@ -71,9 +71,8 @@ class AlignRuns(QObject):
         project = self._services.project
         specs = [align_jobs.alignment(project.manifest(result), values, pictures) for result in results]
         jobs = [self._model.submit(spec).id for spec in specs]
-        if len(jobs) > 1:
-            self.batch = Batch(jobs)
-            self.batch_changed.emit()
+        self.batch = Batch(jobs) if len(jobs) > 1 else None
+        self.batch_changed.emit()
         self.submitted.emit(jobs[0])
 
     def start(self, spec: JobSpec) -> None:

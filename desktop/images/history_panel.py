@@ -46,9 +46,7 @@ STATE_ICONS: dict[JobState, tuple[str, str]] = {
 
 def title_of(job: PageJob) -> str:
     """What a job makes, to read."""
-    if job.aligns:
-        return f"Align: {job.title}"
-    return job.title if job.count == 1 else f"{job.count} × {job.title}"
+    return f"Align: {job.title}" if job.aligns else job.title
 
 
 class JobListModel(QAbstractListModel):
@@ -129,9 +127,8 @@ class JobDelegate(QStyledItemDelegate):
         painter.drawText(first, Qt.AlignmentFlag.AlignRight, made)
         painter.drawText(second, 0, _elided(painter, job.status(), second.width()))
         painter.setPen(QColor(tokens.text))
-        painter.drawText(
-            first, 0, _elided(painter, title_of(job), first.width() - time_width - SPACE_S)
-        )
+        title = title_of(job) if job.count == 1 else f"{job.count} × {job.title}"
+        painter.drawText(first, 0, _elided(painter, title, first.width() - time_width - SPACE_S))
         if job.state is JobState.RUNNING:
             bar = QRect(rect.left(), rect.bottom() - 1, round(rect.width() * job.fraction), 2)
             painter.fillRect(bar, QColor(self._theme.accent("images")))
