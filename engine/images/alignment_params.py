@@ -161,7 +161,8 @@ class AlignParams(BaseModel):
     check_density: bool = Field(
         True,
         title="Ask the model",
-        description="Compare how well the model knows the picture with pictures of other seeds.",
+        description="Compare how well the model knows the picture with those of other seeds; with the "
+        "guard on, keep the best that it knows as well.",
     )
     store_every: int = Field(
         5,
