@@ -184,11 +184,11 @@ class AlignExplain(QWidget):
             side = Qt.AlignmentFlag.AlignRight if column in (1, 2) else Qt.AlignmentFlag.AlignLeft
             self._grid.addWidget(cell, row, column, side if column else Qt.AlignmentFlag(0))
             self._cells.append(cell)
-        for at, row in enumerate(rows):
+        for at, texts in enumerate(rows):
             cells = self._cells[COLUMNS * at : COLUMNS * (at + 1)]
-            for cell, text in zip(cells, row, strict=True):
+            for cell, text in zip(cells, texts, strict=True):
                 cell.setText(text)
             if at:
                 cells[0].setAccessibleName(
-                    f"{row[0].removeprefix('• ')}: {row[1]} to {row[2]}, {row[3]}"
+                    f"{texts[0].removeprefix('• ')}: {texts[1]} to {texts[2]}, {texts[3]}"
                 )

@@ -16,7 +16,6 @@ from desktop.widgets.parts import label
 
 PINS_A_ROW = 4
 PIN_PICTURE = QSize(44, 44)
-MOST_PINS = 12
 
 
 class AlignScrub(QWidget):

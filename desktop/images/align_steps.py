@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -221,10 +221,3 @@ def power(log10: float) -> str:
         return f"{10**log10:.2g}"
     exponent = math.floor(log10)
     return f"{10 ** (log10 - exponent):.0f}e{exponent}"
-
-
-def level(log10: float, limits: Sequence[float]) -> str:
-    """``green``, ``amber`` or ``red`` for a probability within (green from, red below)."""
-    if log10 < math.log10(limits[1]):
-        return RED
-    return AMBER if log10 < math.log10(limits[0]) else GREEN

@@ -31,7 +31,6 @@ WEIGHT_STEPS = 20
 """Positions of the slider for a weight of 1."""
 LARGEST_WEIGHT = 5.0
 NO_GRADIENT = "No gradient: improved by comparing trial pictures, which takes more of them."
-UNKNOWN_RANGE = "The usual range is measured when the run starts."
 ROOM = 25.0
 """How far beyond 0 and 100 the bar reaches."""
 

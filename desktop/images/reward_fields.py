@@ -25,7 +25,7 @@ class ListEditor(FieldEditor):
         super().__init__()
         self._title = title
         self._least, self._most = int(schema.get("minItems", 0)), schema.get("maxItems")
-        items = schema.get("items") or next(iter(schema.get("prefixItems", ())), {})
+        items: Schema = schema.get("items") or next(iter(schema.get("prefixItems", ())), {})
         self._numbers = items.get("type") in ("number", "integer")
         self.line = QLineEdit()
         self.line.setAccessibleName(title)
