@@ -41,7 +41,7 @@ REWARDS = {
     "jpeg_size": {"name": "jpeg_size", "weight": -1.0, "options": {"ceiling": False}},
 }
 GUARDS: dict[str, dict[str, Any]] = {
-    "off": {"guard": "off"},
+    "off": {"guard": "off", "stop_at_red": True},
     "published": {"guard": "soft", "step_share": 0.0},
     "soft": {"guard": "soft"},
     "strict": {"guard": "strict"},
