@@ -45,6 +45,10 @@ def _living() -> set[str]:
 @pytest.fixture(autouse=True)
 def no_leaks(qapp: QApplication) -> Iterator[None]:
     """Fail a test that leaks a QThread, an active QTimer or a top-level widget."""
+    # What was there before this test need not be looked through after it: torch and the libraries
+    # around it alone are a million objects.
+    gc.collect()
+    gc.freeze()
     before = _living()
     yield
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
