@@ -32,6 +32,14 @@ def _own_user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture
+def untouched_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """User folders in which no other test has left a model, a taste or a measurement."""
+    for kind in ("DATA", "CACHE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / "user" / kind.lower()))
+    return tmp_path / "user"
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout that is tested."""

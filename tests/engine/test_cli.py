@@ -330,6 +330,7 @@ def test_a_model_that_is_none_is_refused(triptych: Run, tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("untouched_user_folders")
 def test_models_are_added_listed_and_removed(triptych: Run, tmp_path: Path) -> None:
     vae, sd = write_part(tmp_path / "vae"), write_pipeline(tmp_path / "sd", "StableDiffusionPipeline")
     code, out, err = triptych("models", "add", vae, "--name", "decoder", "--licence", "MIT", "--json")

@@ -150,6 +150,7 @@ def test_a_liking_for_red_is_learnt_from_pictures(tmp_path: Path) -> None:
     torch.testing.assert_close(given.batch(samples[48:], RewardContext()), liking.detach())
 
 
+@pytest.mark.usefixtures("untouched_user_folders")
 def test_without_a_taste_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="taste has not been learnt"):
         reward("taste")
