@@ -230,4 +230,6 @@ def read_encoder(folder: Path) -> Encoder:
 def cached_encoder(device: str, folder: Path = FOLDER) -> Encoder:
     """The shipped encoder on a device, loaded unless it still is."""
     key = f"reward-encoder/{sha256_of(folder / 'encoder.safetensors')}@{device}"
-    return MODELS.get(key, lambda: read_encoder(folder).to(device), lambda model: model.size_bytes)
+    return MODELS.get(
+        key, lambda: read_encoder(folder).to(device), lambda model: model.size_bytes, device
+    )
