@@ -8,6 +8,7 @@ and ``norm2_eps`` (1e-6 in the original, 1e-5 there).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -262,7 +263,7 @@ class DiT(nn.Module):
     on its own inputs only.
     """
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: DiTConfig, block: Callable[[DiTConfig], DiTBlock] = DiTBlock) -> None:
         super().__init__()
         self.config = config
         self.x_embedder = PatchEmbed(config)
@@ -271,7 +272,7 @@ class DiT(nn.Module):
         self.w_embedder = WordEmbedder(config) if config.num_words else None
         side = config.input_size // config.patch_size
         self.pos_embed = nn.Parameter(position_table(config.hidden_size, side), requires_grad=False)
-        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config)
         self._initialise()
 
@@ -307,13 +308,20 @@ class DiT(nn.Module):
         return self.config.num_classes
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor, words: Tensor | None = None) -> Tensor:
-        tokens = self.x_embedder(x) + self.pos_embed
-        condition = self.t_embedder(t) + self.y_embedder(y)
-        if self.w_embedder is not None and words is not None:
-            condition = condition + self.w_embedder(words)
+        tokens, condition, _ = self.embed(x, t, y, words)
         for block in self.blocks:
             tokens = block(tokens, condition)
         return self.unpatchify(self.final_layer(tokens, condition))
+
+    def embed(
+        self, x: Tensor, t: Tensor, y: Tensor, words: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens ``(B, N, D)``, condition ``(B, D)``, and its part that is the time's ``(B, D)``."""
+        time = self.t_embedder(t)
+        condition = time + self.y_embedder(y)
+        if self.w_embedder is not None and words is not None:
+            condition = condition + self.w_embedder(words)
+        return self.x_embedder(x) + self.pos_embed, condition, time
 
     def unpatchify(self, tokens: Tensor) -> Tensor:
         """Put token outputs ``(B, N, p*p*C_out)``, channel fastest, back on the grid."""

@@ -99,7 +99,9 @@ class Run:
         decay: float,
         hold: float,
         floor: float,
+        total_steps: int | None = None,
     ) -> None:
+        self.total_steps = total_steps
         self.folder, self.minutes, self.device = folder, minutes, device
         self.module, self.optimisers = module, optimisers
         self.hold, self.floor = hold, floor
@@ -111,11 +113,13 @@ class Run:
             self._resume()
 
     def steps(self, batch: int) -> Iterator[int]:
-        """Yield step numbers until the time is spent, keeping the clock and saving on the way."""
+        """Yield step numbers until all is spent, keeping the clock and saving on the way.
+
+        What is spent is the time, or the steps where their number was given.
+        """
         saved = time.monotonic()
-        while self.clock.seconds < self.minutes * 60:
+        while (share := self._spent()) < 1:
             started = time.monotonic()
-            share = self.clock.seconds / (self.minutes * 60)
             factor = learning_rate_factor(self.clock.step, share, self.hold, self.floor)
             for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):
                 for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -129,6 +133,11 @@ class Run:
                 saved = time.monotonic()
             self.clock.seconds += time.monotonic() - started
         self.save()
+
+    def _spent(self) -> float:
+        if self.total_steps is not None:
+            return self.clock.step / self.total_steps
+        return self.clock.seconds / (self.minutes * 60)
 
     def apply(self, loss: Tensor, clip: list[nn.Parameter]) -> None:
         """One optimiser step on a loss, with the gradient norm of ``clip`` limited to 1."""
