@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine.images.dit import DiTConfig
+from engine.images.dit import FREQUENCIES, DiTConfig
 
 if TYPE_CHECKING:
     from engine.images.dynamic_dit import BlockGates
@@ -37,6 +37,30 @@ class BlockMacs:
     def total(self) -> int:
         """Attention and MLP."""
         return self.attention + self.mlp
+
+
+def fixed_macs(config: DiTConfig) -> int:
+    """MACs of one evaluation outside of what gates can leave out, without the routers' own.
+
+    Modulation, embedders and head; tables that are only looked up cost nothing.
+    """
+    width, patch = config.hidden_size, config.patch_size**2
+    modulation = (6 * config.depth + 2) * width**2
+    time = 2 * FREQUENCIES * width + width**2
+    ends = config.tokens * width * patch * (config.in_channels + config.out_channels)
+    return modulation + time + ends
+
+
+def router_macs(config: DiTConfig, groups: int) -> int:
+    """MACs of the routers of one evaluation: of width, which are kept for a time step, and of tokens."""
+    width, hidden = config.hidden_size, max(1, config.hidden_size // 16)
+    gates = width * (config.num_heads - 1 + groups - 1)
+    return config.depth * (gates + config.tokens * hidden * (width + 1))
+
+
+def static_macs(config: DiTConfig) -> int:
+    """MACs of one evaluation of the static network for one picture."""
+    return config.depth * BlockMacs.of(config).total + fixed_macs(config)
 
 
 def computed_share(gates: Sequence[BlockGates], config: DiTConfig) -> Tensor:
