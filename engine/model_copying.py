@@ -14,7 +14,7 @@ from engine.errors import invalid_input
 from engine.model_folders import CARDS, models_folder
 from engine.model_inspection import recognise
 from engine.model_pipelines import INDEX, Pipeline, is_vae_folder, read_pipeline, read_vae
-from engine.model_recognition import DIT_FILE, GENERATOR_FILES, read_dit
+from engine.model_recognition import DIT_FILE, DYNAMIC_FILE, GENERATOR_FILES, read_dit
 from engine.weight_files import PART
 from engine.weight_sets import WeightSet, read_shard_names
 from engine.weights_conversion import PICKLE_SUFFIXES, convert_checkpoint
@@ -79,7 +79,7 @@ def plan_files(source: Path) -> Iterator[Step]:
         yield from _weight_steps(part.weights, "")
     else:
         recognise(source)
-        for file in (*GENERATOR_FILES, DIT_FILE):
+        for file in (*GENERATOR_FILES, DYNAMIC_FILE, DIT_FILE):
             if (source / file).exists():
                 yield Step(source / file, file)
     for extra in (*CARDS, "LICENSE", "LICENSE.md"):

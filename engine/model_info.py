@@ -52,6 +52,11 @@ class ModelInfo:
         Whether its files stay where the user has them.
     vae
         Name of the VAE that decodes its latents; empty when it has its own or needs none.
+    dynamic
+        ``told``: its network can be told how much to compute; ``fixed``: it computes less, as it was
+        trained, or everything; empty: it always computes everything.
+    compute
+        Smallest and largest share below all that a ``told`` one computes.
     """
 
     name: str
@@ -73,6 +78,8 @@ class ModelInfo:
     generates: bool = True
     in_place: bool = False
     vae: str = ""
+    dynamic: str = ""
+    compute: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dictionary."""

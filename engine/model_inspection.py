@@ -156,6 +156,8 @@ def inspect_model(path: Path, name: str | None = None) -> ModelInfo:
         generates=found.generates,
         in_place=bool(place),
         vae=found.vae,
+        dynamic=found.dynamic,
+        compute=found.compute,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -18,10 +19,12 @@ from engine.model_memory import (
     dit_evaluation_bytes,
     vae_decode_bytes,
 )
-from engine.weight_files import TensorHead, explain_mismatch, read_heads
+from engine.weight_files import TensorHead, explain_mismatch, read_heads, read_metadata
 from engine.weights_conversion import PICKLE_SUFFIXES, strip_wrappers
 
 GENERATOR_FILES = ("generator.json", "autoencoder.safetensors", "transformer.safetensors")
+DYNAMIC_FILE = "dynamic.safetensors"
+"""Beside the others of a generator that can compute less; see :mod:`engine.images.dynamic_files`."""
 DIT_FILE = "model.safetensors"
 PIXEL_CHANNELS = 3
 LATENT_FACTOR = 8
@@ -34,11 +37,6 @@ PRESET_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
 """Heads of the published sizes S, B, L, XL by width; a checkpoint does not say them."""
 
 _FOREIGN = (
-    (
-        ("attn_rate.", "mlp_rate.", "token_selection."),
-        "it is a dynamic DiT (DyDiT), which this version cannot run yet",
-        "Dynamic models come with a later version; the plain DiT it was made from can be used.",
-    ),
     (
         ("control_model.", "controlnet_cond_embedding.", "controlnet_"),
         "it is a ControlNet, which steers another model and makes no pictures by itself",
@@ -101,6 +99,8 @@ class Recognised:
     title: str = ""
     licence: str = ""
     vae: str = ""
+    dynamic: str = ""
+    compute: tuple[float, float] | None = None
 
 
 # --- Triptych's own -------------------------------------------------------------------------------
@@ -137,6 +137,8 @@ def recognise_generator(folder: Path) -> Recognised:
             dit_evaluation_bytes((side // patch) ** 2, width),
             vae_decode_bytes(pixels**2, widths[::-1]),
         )
+    dynamic = folder / DYNAMIC_FILE
+    curve = read_dynamic(dynamic).curve if dynamic.exists() else ()
     return Recognised(
         kind="triptych-generator",
         path=folder,
@@ -147,6 +149,8 @@ def recognise_generator(folder: Path) -> Recognised:
         conditions="words",
         title=str(about.get("title") or ""),
         licence=str(about.get("licence") or ""),
+        dynamic="told" if curve else "",
+        compute=(curve[0][1], curve[-1][1]) if curve else None,
     )
 
 
@@ -169,6 +173,77 @@ def official_dit_keys(depth: int) -> set[str]:
     return keys | {"pos_embed", "y_embedder.embedding_table.weight"}
 
 
+_ROUTERS = ("attn_rate.router", "mlp_rate.router", "token_selection.mlp_head.0",
+            "token_selection.mlp_head.2")  # fmt: skip
+
+
+def router_keys(depth: int) -> set[str]:
+    """Names of the tensors that the released DyDiT program adds to those of a DiT."""
+    return {
+        f"blocks.{block}.{router}.{part}"
+        for block in range(depth)
+        for router in _ROUTERS
+        for part in ("weight", "bias")
+    }
+
+
+@dataclass(frozen=True)
+class DynamicFile:
+    """What makes a DiT file a dynamic one, read off its header.
+
+    Attributes
+    ----------
+    heads, groups
+        Attention heads and channel groups, one more than the routers have rows.
+    curve
+        Pairs (told, computed share) of a network that is told the wanted share; empty of others.
+    """
+
+    heads: int
+    groups: int
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+def read_dynamic(path: Path) -> DynamicFile:
+    """The routers of a dynamic DiT, checked against its sizes.
+
+    Raises
+    ------
+    EngineError
+        ``missing_weights``, or ``bad_file`` when the routers do not fit the network: other groups in
+        some blocks, or groups that its channels cannot be cut into.
+    """
+    heads = read_heads(path)
+    found = dict(zip(strip_wrappers(heads), heads.values(), strict=True))
+    about = read_metadata(path)
+    parts: dict[str, set[int]] = {}
+    for key, head in found.items():
+        for router in ("attn_rate", "mlp_rate"):
+            if key.endswith(f".{router}.router.bias"):
+                parts.setdefault(router, set()).add(head.numbers + 1)
+    if sorted(map(len, parts.values())) != [1, 1]:
+        raise bad_file(
+            f"{path.name} has the routers of a dynamic DiT in some blocks only, or of different sizes "
+            "in different blocks. It was not loaded.",
+            "The file may be damaged or cut into parts; get it again.",
+        )
+    (attention,), (groups,) = parts["attn_rate"], parts["mlp_rate"]
+    width = next((h.shape[-1] for k, h in found.items() if k.endswith("attn.proj.weight")), 0)
+    channels = next((h.shape[0] for k, h in found.items() if k.endswith("mlp.fc1.weight")), 0)
+    for what, size, cut in (("heads", width, attention), ("channel groups", channels, groups)):
+        if cut < 2 or size % cut:
+            raise bad_file(
+                f"{path.name} routes {cut} {what}, into which its width of {size} cannot be cut. "
+                "It was not loaded.",
+                "The routers belong to another model; get the file again.",
+            )
+    with damage_named(path):
+        curve = tuple(
+            (float(told), float(share)) for told, share in json.loads(about.get("curve", "[]"))
+        )
+    return DynamicFile(attention, groups, curve)
+
+
 @dataclass(frozen=True)
 class DiTFile:
     """Sizes of a DiT file, read off its header."""
@@ -180,6 +255,7 @@ class DiTFile:
     side: int
     classes: int
     numbers: int
+    dynamic: DynamicFile | None = None
 
     @property
     def is_latent(self) -> bool:
@@ -194,11 +270,20 @@ class DiTFile:
     @property
     def architecture(self) -> str:
         """For people."""
-        return dit_title(self.width, self.depth, self.patch, self.pixels, self.is_latent)
+        title = dit_title(self.width, self.depth, self.patch, self.pixels, self.is_latent)
+        return f"{title}, dynamic" if self.dynamic else title
 
 
 def require_heads(dit: DiTFile, num_heads: int | None) -> None:
     """Raise ``invalid_input`` unless it is known how a DiT file's width is divided into heads."""
+    if dit.dynamic:
+        if num_heads not in (None, dit.dynamic.heads):
+            raise invalid_input(
+                f"The routers of this dynamic checkpoint are for {dit.dynamic.heads} attention heads, "
+                f"not {num_heads}; nothing was added.",
+                "Leave the number of heads out.",
+            )
+        return
     if num_heads is None and dit.width not in PRESET_HEADS:
         raise invalid_input(
             f"The checkpoint has width {dit.width}, which is none of the published sizes, so its "
@@ -237,7 +322,10 @@ def read_dit(path: Path) -> DiTFile:
     heads = read_heads(path)
     found = dict(zip(strip_wrappers(heads), heads.values(), strict=True))
     blocks = [int(match[1]) for key in found if (match := re.match(r"blocks\.(\d+)\.", key))]
-    difference = explain_mismatch(official_dit_keys(max(blocks, default=0) + 1), found)
+    depth = max(blocks, default=0) + 1
+    dynamic = any(key in found for key in router_keys(depth))
+    known = official_dit_keys(depth) | (router_keys(depth) if dynamic else set())
+    difference = explain_mismatch(known, found)
     if difference:
         raise _not_a_dit(path, found, difference)
     patches, positions = found["x_embedder.proj.weight"].shape, found["pos_embed"].shape
@@ -251,12 +339,13 @@ def read_dit(path: Path) -> DiTFile:
     width, channels, patch, _ = patches
     return DiTFile(
         width=width,
-        depth=max(blocks) + 1,
+        depth=depth,
         patch=patch,
         channels=channels,
         side=math.isqrt(positions[1]) * patch,
         classes=table[0] - 1,
         numbers=sum(head.numbers for head in found.values()),
+        dynamic=read_dynamic(path) if dynamic else None,
     )
 
 
@@ -276,6 +365,7 @@ def recognise_dit(path: Path, vae: str) -> Recognised:
         alignment=not dit.is_latent or bool(vae),
         needs=extras.missing("diffusers") if vae else (),
         vae=vae,
+        dynamic="fixed" if dit.dynamic else "",
     )
 
 

@@ -107,6 +107,19 @@ def read_heads(path: Path) -> dict[str, TensorHead]:
     EngineError
         Like :func:`read_safetensors`.
     """
+    return {
+        name: TensorHead(entry["dtype"], tuple(entry["shape"]))
+        for name, entry in _read_header(path).items()
+        if name != "__metadata__"
+    }
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; empty for most. Raises like :func:`read_heads`."""
+    return {str(k): str(v) for k, v in (_read_header(path).get("__metadata__") or {}).items()}
+
+
+def _read_header(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     start, size = b"", 0
@@ -118,16 +131,12 @@ def read_heads(path: Path) -> dict[str, TensorHead]:
             # are then read by ourselves, because it gives them only together with an array type.
             with safe_open(path, framework="numpy"):
                 file.seek(8)
-                header = json.loads(file.read(int.from_bytes(start[:8], "little")))
+                header: dict[str, Any] = json.loads(file.read(int.from_bytes(start[:8], "little")))
     except OSError as error:
         raise unavailable(path, error) from error
     except SafetensorError as error:
         raise unreadable(path, _diagnosis(start, size), str(error)) from error
-    return {
-        name: TensorHead(entry["dtype"], tuple(entry["shape"]))
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    return header
 
 
 def _diagnosis(start: bytes, size: int) -> str:

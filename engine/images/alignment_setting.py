@@ -57,7 +57,7 @@ class Shared:
     def __init__(self, params: AlignParams, setup: Setup, references: Mapping[str, Tensor]) -> None:
         self.params, self.setup = params, setup
         generator, ctx = setup.generator, setup.ctx
-        self._denoiser = generator.denoiser(setup.condition, setup.params.guidance)
+        self._denoiser = generator.denoiser(setup.condition, setup.params.guidance, setup.computing)
         self._parallel = _in_parallel(params, setup)
         self._batch = images_that_fit(
             generator, memory_budget(ctx.device), params.neighbours, setup.shape
@@ -242,7 +242,7 @@ class Shared:
             setup = self.setup
             setup.ctx.progress(0, 1, "Asking the model about pictures of other seeds")
             usual = self._sample(list(other_seeds(setup.ctx.spec.seed, COMPARED_SEEDS)))
-            plain = setup.generator.denoiser(setup.condition, 1.0)
+            plain = setup.generator.denoiser(setup.condition, 1.0, setup.computing)
             self._density = DensityCheck(plain, setup.generator.schedule, usual, setup.ctx.check)
         return self._density
 

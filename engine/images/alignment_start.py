@@ -179,7 +179,7 @@ def _from_picture(setup: Setup, path: Path) -> Start:
     height, width = generator.decode(blank).shape[-2:]
     require_size(picture, path.name, int(width), int(height))
     x_0 = generator.encode(picture[None].to(ctx.device)).to(setup.state_dtype)[0]
-    denoiser = generator.denoiser(setup.condition, setup.params.guidance)
+    denoiser = generator.denoiser(setup.condition, setup.params.guidance, setup.computing)
     steps = len(setup.grid)
 
     def on_step(done: int) -> None:

@@ -63,8 +63,8 @@ def _unfilled(config: DiTConfig) -> DiT:
     return model.to_empty(device="cpu")
 
 
-def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = None) -> DiT:
-    """Build a DiT from a state dict with the original program's keys.
+def official_config(state: Mapping[str, Tensor], num_heads: int | None) -> DiTConfig:
+    """Sizes of the DiT whose state dict, without wrappers, has the original program's keys.
 
     Width, depth, patch, channels, classes and grid are read off the shapes. The number of heads is
     not in the file: the published sizes are known, others need ``num_heads``. A label table is
@@ -75,7 +75,6 @@ def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = Non
     EngineError
         ``bad_file`` when it is not a DiT; ``invalid_input`` when the heads are not known.
     """
-    state = dict(zip(strip_wrappers(tensors), tensors.values(), strict=True))
     needed = ("x_embedder.proj.weight", "pos_embed", "y_embedder.embedding_table.weight",
               "blocks.0.mlp.fc1.weight", "final_layer.linear.weight")  # fmt: skip
     absent = [key for key in needed if key not in state]
@@ -94,7 +93,7 @@ def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = Non
     out_channels = state["final_layer.linear.weight"].shape[0] // patch**2
     if out_channels not in (channels, 2 * channels):
         raise bad_file(f"The checkpoint maps {channels} channels to {out_channels}; not a DiT.")
-    config = DiTConfig(
+    return DiTConfig(
         input_size=math.isqrt(state["pos_embed"].shape[1]) * patch,
         patch_size=patch,
         in_channels=channels,
@@ -105,7 +104,12 @@ def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = Non
         learn_sigma=out_channels == 2 * channels,
         mlp_ratio=state["blocks.0.mlp.fc1.weight"].shape[0] / width,
     )
-    model = _unfilled(config)
+
+
+def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = None) -> DiT:
+    """Build a DiT from a state dict with the original program's keys; see :func:`official_config`."""
+    state = dict(zip(strip_wrappers(tensors), tensors.values(), strict=True))
+    model = _unfilled(official_config(state, num_heads))
     load_strictly(model, state, "The checkpoint")
     return model.eval()
 

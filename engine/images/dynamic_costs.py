@@ -52,7 +52,7 @@ def fixed_macs(config: DiTConfig) -> int:
 
 
 def router_macs(config: DiTConfig, groups: int) -> int:
-    """MACs of the routers of one evaluation: of width, which are kept for a time step, and of tokens."""
+    """MACs of the routers of one evaluation: of width (kept for a time step) and of tokens."""
     width, hidden = config.hidden_size, max(1, config.hidden_size // 16)
     gates = width * (config.num_heads - 1 + groups - 1)
     return config.depth * (gates + config.tokens * hidden * (width + 1))

@@ -1,6 +1,8 @@
 """Fine-tuning of the built-in generator into one that computes less.
 
-``python -m engine.images.dynamic_training dynamic|control --data DIR --out DIR --steps N``
+``python -m engine.images.dynamic_training dynamic|control --data DIR --out DIR --steps N``, then
+``... export --out DIR``, which measures what the network computes when told what, on whole sampling
+runs, and writes ``DIR/dynamic.safetensors`` for the generator's folder.
 
 One network for every share of the arithmetic: a batch has four parts, one computed completely and
 three with shares drawn from 35 % to 90 %, which the routers are told (Zhao et al. 2025 train one
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +31,16 @@ from torch import Tensor, nn
 from engine.images.dit import DiT
 from engine.images.dynamic_conversion import dynamic_from_static
 from engine.images.dynamic_costs import arithmetic_loss, computed_share
-from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, GumbelGates, hard_gates
-from engine.images.generators import LatentGenerator
+from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, Economy, GumbelGates, hard_gates
+from engine.images.dynamic_files import write_dynamic
+from engine.images.generators import LatentGenerator, initial_noise
+from engine.images.generators.class_labels import label_denoiser
+from engine.images.generators.networks import Network
+from engine.images.params import DdimParams
 from engine.images.pictograms import Pictograms, load_pictograms
+from engine.images.routes import Arithmetic
+from engine.images.samplers import ddim
+from engine.images.schedule import make_grid
 from engine.images.training import (
     CaptionSampler,
     LatentSet,
@@ -38,6 +48,8 @@ from engine.images.training import (
     diffusion_loss,
     encode_all,
 )
+from engine.model_recognition import DYNAMIC_FILE
+from engine.weight_files import read_safetensors
 from engine.weights import find_model
 
 log = logging.getLogger("triptych.training")
@@ -284,19 +296,66 @@ def checked_loss(network: nn.Module, things: TrainingSet, share: float) -> tuple
     return torch.cat(errors).mean().item(), torch.cat(shares).mean().item()
 
 
+CALIBRATION_PROMPTS = 16
+CALIBRATION_TOLD = (0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+
+
+def measured_curve(model: LatentGenerator, network: DynamicDiT) -> list[tuple[float, float]]:
+    """Pairs (told, computed share of the blocks) on sampling runs of random captions, ascending."""
+    rng = random.Random(0)
+    captions = rng.sample(sorted(text for text, _ in model.vocabulary.captions), CALIBRATION_PROMPTS)
+    curve: list[tuple[float, float]] = []
+    for told in CALIBRATION_TOLD:
+        counted = Arithmetic()
+        for seed, caption in enumerate(captions):
+            condition = model.condition(caption, None)
+            predict = label_denoiser(
+                Network(network, Economy(ratio=told)), model.schedule, model.prediction, 2.5, condition
+            )
+            noise, _ = initial_noise([seed], model.latent_shape(None, None), 30, with_steps=False)
+            grid = make_grid(model.schedule, 30)
+            ddim(predict, noise.double(), grid, (), DdimParams(), lambda done, total, clean: None)
+            assert predict.routes is not None, "a DiT's arithmetic is known"
+            counted = counted + predict.routes.total
+        share = counted.block_macs / counted.static_block_macs
+        log.info("told %.2f: computes %.4f", told, share)
+        if not curve or share > curve[-1][1]:
+            curve.append((told, share))
+    return curve
+
+
+def export(model: LatentGenerator, folder: Path) -> None:
+    """Write the moving average of a finished or running fine-tuning for the generator's folder."""
+    network = DynamicDiT(model.model.config, DynamicConfig(GROUPS, told_ratio=True)).eval()
+    network.load_state_dict(averaged_weights(folder / "dynamic"))
+    network.requires_grad_(False)
+    write_dynamic(network, folder / DYNAMIC_FILE, measured_curve(model, network))
+
+
+def averaged_weights(folder: Path) -> dict[str, Tensor]:
+    """The moving average in the state of a run."""
+    tensors = read_safetensors(folder / "state.safetensors")
+    return {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``python -m engine.images.dynamic_training``."""
     parser = argparse.ArgumentParser(prog="engine.images.dynamic_training", description=__doc__)
-    parser.add_argument("stage", choices=["dynamic", "control"])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the pictogram files")
+    parser.add_argument("stage", choices=["dynamic", "control", "export"])
+    parser.add_argument("--data", type=Path, help="folder of the pictogram files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the whole training")
-    parser.add_argument("--steps", type=int, required=True, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=2400, help="optimiser steps")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
     model = LatentGenerator(find_model("builtin"), "cuda" if torch.cuda.is_available() else "cpu")
+    if options.stage == "export":
+        export(model, options.out)
+        return
+    if options.data is None:
+        parser.error("training needs --data")
     things = training_set(model, load_pictograms(options.data), options.out)
     recipe = Recipe(options.steps)
     train = train_dynamic if options.stage == "dynamic" else train_control

@@ -19,7 +19,15 @@ from engine.images.metadata import write_png
 from engine.images.parallel_run import ParallelRun
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.reporting import Previewer
-from engine.images.runs import Chunk, Run, Sampled, SequentialRun, Setup, picture_details
+from engine.images.runs import (
+    Chunk,
+    Run,
+    Sampled,
+    SequentialRun,
+    Setup,
+    picture_details,
+    picture_name,
+)
 from engine.job import MAX_SEED
 from engine.registry import JOBS, JobKind
 from engine.weights import find_model
@@ -48,7 +56,7 @@ def generate(params: GenerateParams, inputs: dict[str, Any], ctx: RunContext) ->
     setup = Setup(params, generator, condition, grid, shape, ctx, previewer)
     run: Run = ParallelRun(setup, inputs) if parallel else SequentialRun(setup)
     # After an out-of-memory retry, pictures that are already saved are not made again.
-    indices = [i for i in range(params.count) if not ctx.is_kept(_name(i))]
+    indices = [i for i in range(params.count) if not ctx.is_kept(picture_name(i))]
     batch = _batch_size(setup)
     for start in range(0, len(indices), batch):
         places = indices[start : start + batch]
@@ -81,7 +89,7 @@ def _save(setup: Setup, chunk: Chunk, sampled: Sampled) -> None:
         if not details.get("converged", True):
             # Of this picture only, not of the job's others.
             details["warnings"] = [*setup.ctx.warnings, _unfinished(details["parallel"])]
-        _save_png(setup.ctx, _name(index), pixels[place], details)
+        _save_png(setup.ctx, picture_name(index), pixels[place], details)
 
 
 def _unfinished(figures: dict[str, Any]) -> str:
@@ -110,13 +118,10 @@ def _compare(setup: Setup, run: ParallelRun, chunk: Chunk, sampled: Sampled) -> 
         run.note_comparison(index, comparison)
         pixels = to_pixels(decoded)[0]
         details = picture_details(setup, chunk.seeds[place], pixels.shape)
-        details |= {"sampling": sampling, "comparison": comparison, "sequential_of": _name(index)}
+        name = picture_name(index)
+        details |= {"sampling": sampling, "comparison": comparison, "sequential_of": name}
         details["label"] = "sequential"
-        _save_png(setup.ctx, f"{_name(index)}-sequential", pixels, details)
-
-
-def _name(index: int) -> str:
-    return f"image-{index + 1:04d}"
+        _save_png(setup.ctx, f"{name}-sequential", pixels, details)
 
 
 def _batch_size(setup: Setup) -> int:

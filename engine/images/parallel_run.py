@@ -20,6 +20,7 @@ from torch import Tensor
 from engine.device import memory_budget, peers
 from engine.errors import EngineError, ErrorCode
 from engine.images.generators import (
+    Computing,
     CountingDenoiser,
     Generator,
     cached_generator,
@@ -39,7 +40,14 @@ from engine.images.parallel_start import missing_start, read_start
 from engine.images.parallel_state import ParallelSettings, PictureState, Round, cold_start, warm_start
 from engine.images.params import GenerateParams, ParataaParams
 from engine.images.parataa import settings_of, solve_sequentially, system_of
-from engine.images.runs import Chunk, Sampled, Setup
+from engine.images.runs import (
+    ArithmeticOfPictures,
+    Chunk,
+    Sampled,
+    Setup,
+    picture_name,
+    total_arithmetic,
+)
 from engine.images.trace import Trace
 from engine.images.trajectory import Trajectory, run_facts, write_trajectory
 
@@ -53,7 +61,7 @@ SLOW_DECODE_SECONDS = 2.0
 HISTORY_SHARE = 0.5
 """Part of the free memory that the states of all pictures of a batch may take."""
 
-_probes: WeakKeyDictionary[Generator, Probe] = WeakKeyDictionary()
+_probes: WeakKeyDictionary[Generator, dict[Computing, Probe]] = WeakKeyDictionary()
 
 
 class ParallelRun:
@@ -113,6 +121,7 @@ class ParallelRun:
             "batch_gain": round(self.probe.batch_gain, 3),
             "devices": [place.device for place in self._places],
             "notes": notes,
+            **total_arithmetic(self._denoisers),
         }
 
     # --- preparing --------------------------------------------------------------------------------
@@ -125,7 +134,7 @@ class ParallelRun:
             condition = generator.condition(
                 setup.params.prompt, setup.params.class_name, setup.params.negative_prompt
             )
-        denoiser = generator.denoiser(condition, setup.params.guidance)
+        denoiser = generator.denoiser(condition, setup.params.guidance, setup.computing)
         self._denoisers.append(denoiser)
         fitting = memory_budget(device) // max(1, evaluation_bytes(generator, setup.shape))
         if device == "cpu":
@@ -133,11 +142,12 @@ class ParallelRun:
         return Place(denoiser, device, max(1, int(fitting) >> ctx.attempt))
 
     def _look_at_network(self) -> Probe:
-        generator = self.setup.generator
-        if generator not in _probes:
+        generator, computing = self.setup.generator, self.setup.computing
+        known = _probes.setdefault(generator, {})
+        if computing not in known:
             first = self._places[0].denoiser
-            _probes[generator] = probe_network(first, self.setup.grid, self.setup.shape, self._like)
-        probe = _probes[generator]
+            known[computing] = probe_network(first, self.setup.grid, self.setup.shape, self._like)
+        probe = known[computing]
         probe.require_independent(generator.info.title)
         return probe
 
@@ -172,7 +182,8 @@ class ParallelRun:
         """All states of a picture that did not keep them."""
         setup = self.setup
         condition = setup.generator.condition(made.prompt, made.class_name, made.negative_prompt)
-        denoiser = setup.generator.denoiser(condition, made.guidance)
+        computing = Computing.of(made)
+        denoiser = setup.generator.denoiser(condition, made.guidance, computing)
         self._denoisers.append(denoiser)
         place = Place(denoiser, setup.ctx.device, self._places[0].rows)
         evaluate = RowEvaluator([place], setup.grid, setup.shape, setup.ctx.check)
@@ -225,6 +236,7 @@ class ParallelRun:
     def sample(self, chunk: Chunk) -> Sampled:
         """Solve the pictures of a chunk; also those that a cancel or an error left unsolved."""
         started = time.monotonic()
+        self._arithmetic = ArithmeticOfPictures(self._denoisers, len(chunk.indices))
         starts = [self._first_state(chunk, index) for index in range(len(chunk.indices))]
         solver = self._solver(self._evaluate, chunk, starts)
         traces = [Trace() for _ in starts]
@@ -307,7 +319,7 @@ class ParallelRun:
         stopped = picture.stopped
         if not stopped and interrupted is not None:
             stopped = CANCELLED if interrupted.code is ErrorCode.CANCELLED else FAILED
-        name = f"image-{chunk.indices[index] + 1:04d}"
+        name = picture_name(chunk.indices[index])
         common = {"prompt": self.setup.params.prompt, "seed": chunk.seeds[index]}
         figures: dict[str, Any] = {
             "method": self.params.method,
@@ -341,7 +353,9 @@ class ParallelRun:
         sampling = {
             key: figures[key] for key in ("steps", "rounds", "evaluations", "seconds", "pictures")
         }
-        return {"parallel": figures, "sampling": sampling, "converged": picture.finished == 0}
+        computed = self._arithmetic.details(ctx, name, index, self.setup.params)
+        finished = picture.finished == 0
+        return {"parallel": figures, "sampling": sampling, "converged": finished, **computed}
 
     # --- comparing --------------------------------------------------------------------------------
 

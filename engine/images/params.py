@@ -200,6 +200,20 @@ class GenerateParams(_Params):
         title="Height",
         description="Pixels, a multiple of 8; empty: the model's own.",
     )
+    compute: float | None = Field(
+        None,
+        ge=0.1,
+        le=1,
+        title="Compute",
+        description="Share of the network's arithmetic, of dynamic models; Auto: as it was made.",
+    )
+    economy: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        title="Extra economy",
+        description="Closes more gates of a dynamic model than it was trained for; 0: none.",
+    )
     sampler: SamplerParams = Field(
         default_factory=DdimParams, title="Sampler", description="How noise is turned into a picture."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from engine.context import RunContext
 from engine.errors import EngineError
-from engine.images.generators import Condition, CountingDenoiser, Generator
+from engine.images.generators import Computing, Condition, CountingDenoiser, Generator
 from engine.images.params import GenerateParams
 from engine.images.reporting import Previewer, Reporter
+from engine.images.routes import MEDIA_TYPE, Arithmetic
 from engine.images.samplers import SAMPLERS
 from engine.images.schedule import TimeGrid
 
@@ -84,6 +86,55 @@ class Setup:
         """Metal has no float64; everywhere else the states cost nothing beside the network."""
         return torch.float32 if self.ctx.device.startswith("mps") else torch.float64
 
+    @property
+    def computing(self) -> Computing:
+        """How much the network is asked to compute."""
+        return Computing.of(self.params)
+
+
+class ArithmeticOfPictures:
+    """What networks compute for the pictures of one chunk, from its making on.
+
+    Pictures of a parallel run are told apart only when there is one; see
+    :class:`~engine.images.routes.RouteLog`.
+    """
+
+    def __init__(self, denoisers: Sequence[CountingDenoiser], pictures: int) -> None:
+        self._logs = [denoiser.routes for denoiser in denoisers if denoiser.routes is not None]
+        for log in self._logs:
+            log.begin(pictures)
+
+    def details(
+        self, ctx: RunContext, name: str, picture: int, params: GenerateParams
+    ) -> dict[str, Any]:
+        """``compute`` for the manifest of a picture, with its route file; empty where unknown."""
+        counted = [found for log in self._logs if (found := log.arithmetic(picture)) is not None]
+        if not counted:
+            return {}
+        figures: dict[str, Any] = {
+            "share": params.compute,
+            "economy": params.economy,
+            **sum(counted, Arithmetic()).to_json(),
+            "routes": None,
+        }
+        # Each device of a parallel run knows its own rows; one is enough to look at.
+        files = [data for log in self._logs if (data := log.file(picture)) is not None]
+        if files:
+            about = {"prompt": params.prompt, "share": params.compute}
+            figures["routes"] = ctx.attach(name, "routes", files[0], MEDIA_TYPE, about).to_json()
+        return {"compute": figures}
+
+
+def total_arithmetic(denoisers: Sequence[CountingDenoiser]) -> dict[str, Any]:
+    """``compute`` for the metrics of a job: all that its networks computed; empty where unknown."""
+    counted = [denoiser.routes.total for denoiser in denoisers if denoiser.routes is not None]
+    return {"compute": sum(counted, Arithmetic()).to_json()} if counted else {}
+
+
+def picture_name(index: int) -> str:
+    """What the result of a picture is called by its place in the job."""
+    return f"image-{index + 1:04d}"
+
 
 def picture_details(setup: Setup, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:
     """What the manifest of every picture says; ``shape`` is ``(H, W, 3)``."""
@@ -136,7 +187,7 @@ class SequentialRun:
     def __post_init__(self) -> None:
         setup, params = self.setup, self.setup.params
         self._sampler = SAMPLERS.get(params.sampler.name)
-        self._denoiser = setup.generator.denoiser(setup.condition, params.guidance)
+        self._denoiser = setup.generator.denoiser(setup.condition, params.guidance, setup.computing)
         self.needs_noise = self._sampler.needs_noise(params.sampler)
 
     @property
@@ -148,6 +199,7 @@ class SequentialRun:
         """See :class:`Run`."""
         setup, params, ctx = self.setup, self.setup.params, self.setup.ctx
         total = params.steps * params.count
+        arithmetic = ArithmeticOfPictures([self._denoiser], len(chunk.indices))
         on_step = Reporter(ctx, setup.previewer, params.steps * chunk.before, total, len(chunk.indices))
         started = time.monotonic()
         x_0 = self._sampler.sample(
@@ -165,8 +217,12 @@ class SequentialRun:
             "seconds": round(time.monotonic() - started, 3),
             "pictures": len(chunk.indices),
         }
-        return Sampled(x_0, [{"sampling": sampling}] * len(chunk.indices))
+        details = [
+            {"sampling": sampling, **arithmetic.details(ctx, picture_name(index), place, params)}
+            for place, index in enumerate(chunk.indices)
+        ]
+        return Sampled(x_0, details)
 
     def metrics(self) -> dict[str, Any]:
         """See :class:`Run`."""
-        return {}
+        return total_arithmetic([self._denoiser])

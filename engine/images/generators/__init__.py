@@ -14,10 +14,11 @@ from engine.images.generators.pictures import (
     picture_bytes,
     to_pixels,
 )
-from engine.images.generators.protocol import Condition, CountingDenoiser, Generator
+from engine.images.generators.protocol import Computing, Condition, CountingDenoiser, Generator
 
 __all__ = [
     "GENERATORS",
+    "Computing",
     "Condition",
     "CountingDenoiser",
     "DiTGenerator",

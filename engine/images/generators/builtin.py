@@ -14,11 +14,19 @@ from engine.images.generators.class_labels import (
     label_denoiser,
     require_class,
 )
-from engine.images.generators.protocol import Condition, CountingDenoiser, own_size_only
+from engine.images.generators.networks import Networks, StaticNetworks, ToldNetworks
+from engine.images.generators.protocol import (
+    AS_MADE,
+    Computing,
+    Condition,
+    CountingDenoiser,
+    own_size_only,
+)
 from engine.images.params import Spacing
 from engine.images.schedule import TimeGrid, make_grid, make_schedule
 from engine.images.vocabulary import Vocabulary
 from engine.model_memory import dit_evaluation_bytes
+from engine.model_recognition import DYNAMIC_FILE
 from engine.weight_files import read_safetensors
 from engine.weights import ModelInfo, describe_generator
 
@@ -27,7 +35,7 @@ class LatentGenerator:
     """A model in the built-in layout.
 
     Reads a folder with ``generator.json``, ``transformer.safetensors`` and
-    ``autoencoder.safetensors``.
+    ``autoencoder.safetensors``; with ``dynamic.safetensors`` beside them it can compute less.
 
     Raises
     ------
@@ -56,7 +64,13 @@ class LatentGenerator:
         shape = (1, -1, 1, 1)
         self._shift = torch.tensor(about["latent_shift"], device=self.device).view(shape)
         self._scale = torch.tensor(about["latent_scale"], device=self.device).view(shape)
-        self.size_bytes = parameter_bytes(self.model) + parameter_bytes(self.autoencoder)
+        self.networks: Networks
+        if (folder / DYNAMIC_FILE).exists():
+            file = folder / DYNAMIC_FILE
+            self.networks = ToldNetworks(self.model, file, info.title, self.device)
+        else:
+            self.networks = StaticNetworks(self.model, info.title)
+        self.size_bytes = self.networks.size_bytes + parameter_bytes(self.autoencoder)
         sizes = self.model.config
         self.bytes_per_evaluation = dit_evaluation_bytes(sizes.tokens, sizes.hidden_size)
         # The decoder's widest feature maps dominate: a handful alive at once, in float32.
@@ -88,8 +102,11 @@ class LatentGenerator:
             notes = (*notes, UNUSED_NEGATIVE)
         return LabelCondition(label=label, words=meaning.words, class_name=name, notes=notes)
 
-    def denoiser(self, condition: Condition, guidance: float) -> CountingDenoiser:
-        return label_denoiser(self.model, self.schedule, self.prediction, guidance, condition)
+    def denoiser(
+        self, condition: Condition, guidance: float, computing: Computing = AS_MADE
+    ) -> CountingDenoiser:
+        network = self.networks.choose(computing)
+        return label_denoiser(network, self.schedule, self.prediction, guidance, condition)
 
     @torch.no_grad()
     def decode(self, states: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.errors import invalid_input
 from engine.images.diffusion import guide
-from engine.images.dit import DiT
+from engine.images.generators.networks import Network
 from engine.images.generators.prediction import as_noise
 from engine.images.generators.protocol import Condition, CountingDenoiser
 from engine.images.schedule import NoiseSchedule
@@ -37,21 +37,23 @@ class LabelCondition(Condition):
 class LabelDenoiser:
     """Noise prediction of a DiT in the states' dtype; the network runs in its own.
 
-    ``prediction`` is what the network's output means: see :func:`as_noise`.
+    ``prediction`` is what the network's output means: see :func:`as_noise`. ``routes`` hears of every
+    evaluation what was computed.
     """
 
     def __init__(
         self,
-        model: DiT,
+        network: Network,
         schedule: NoiseSchedule,
         prediction: str,
         guidance: float,
         condition: LabelCondition,
         guided_channels: int | None = None,
     ) -> None:
-        self.model, self.schedule, self.prediction = model, schedule, prediction
+        self.network, self.schedule, self.prediction = network, schedule, prediction
         self.guidance, self.condition = guidance, condition
         self.guided_channels = guided_channels
+        self.routes = network.log(self.evaluations_per_state)
 
     @property
     def evaluations_per_state(self) -> int:
@@ -69,7 +71,7 @@ class LabelDenoiser:
 
     def _noise(self, x: Tensor, t: Tensor, conditional: list[bool]) -> Tensor:
         """Noise prediction, the rows in equal parts with and without the condition."""
-        model, batch = self.model, len(x) // len(conditional)
+        model, batch = self.network.model, len(x) // len(conditional)
         rows = torch.tensor(conditional, device=x.device).repeat_interleave(batch)
         null = model.null_label if not all(conditional) else self.condition.label
         labels = torch.where(rows, self.condition.label, null)
@@ -78,17 +80,18 @@ class LabelDenoiser:
             spelled = torch.tensor(self.condition.words, device=x.device)
             words = torch.where(rows[:, None], spelled, -1)
         dtype = model.x_embedder.proj.weight.dtype
-        output = model(x.to(dtype), t, labels, words)[:, : x.shape[1]].to(x.dtype)
+        output = self.network(x.to(dtype), t, labels, words, self.routes)
+        output = output[:, : x.shape[1]].to(x.dtype)
         return as_noise(output, x, t, self.schedule, self.prediction)
 
 
 def label_denoiser(
-    model: DiT, schedule: NoiseSchedule, prediction: str, guidance: float, condition: Condition
+    network: Network, schedule: NoiseSchedule, prediction: str, guidance: float, condition: Condition
 ) -> CountingDenoiser:
     """The counting denoiser of a DiT for a condition that the same model made."""
     assert isinstance(condition, LabelCondition), "a model takes its own conditions"
-    predict = LabelDenoiser(model, schedule, prediction, guidance, condition)
-    return CountingDenoiser(predict, predict.evaluations_per_state)
+    predict = LabelDenoiser(network, schedule, prediction, guidance, condition)
+    return CountingDenoiser(predict, predict.evaluations_per_state, predict.routes)
 
 
 def require_class(name: str, known: Sequence[str]) -> None:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError, ErrorCode, invalid_input
-from engine.images.checkpoints import dit_from_diffusers, dit_from_official, parameter_bytes
+from engine.images.checkpoints import dit_from_diffusers, dit_from_official
 from engine.images.dit import DiT
+from engine.images.dynamic_dit import DynamicDiT
+from engine.images.dynamic_files import dynamic_from_official
 from engine.images.generators.class_labels import (
     UNUSED_NEGATIVE,
     LabelCondition,
@@ -17,7 +19,10 @@ from engine.images.generators.class_labels import (
     require_class,
 )
 from engine.images.generators.decoders import Decoder, PixelDecoder, RoughDecoder, VaeDecoder
+from engine.images.generators.networks import FixedNetworks, Networks, StaticNetworks
 from engine.images.generators.protocol import (
+    AS_MADE,
+    Computing,
     Condition,
     CountingDenoiser,
     no_encoder,
@@ -28,7 +33,7 @@ from engine.images.params import Spacing
 from engine.images.schedule import TimeGrid, make_schedule
 from engine.model_memory import dit_evaluation_bytes
 from engine.model_pipelines import read_pipeline, read_vae, vae_channels
-from engine.model_recognition import PIXEL_CHANNELS
+from engine.model_recognition import PIXEL_CHANNELS, read_dit
 from engine.weight_files import read_safetensors
 from engine.weights import ModelInfo, class_names, find_model
 
@@ -67,7 +72,12 @@ class DiTGenerator:
         self.schedule = convention.schedule
         self.class_names = tuple(classes)
         config = model.config
-        self.size_bytes = parameter_bytes(model) + decoder.size_bytes
+        self.networks: Networks = (
+            FixedNetworks(model, info.title)
+            if isinstance(model, DynamicDiT)
+            else StaticNetworks(model, info.title)
+        )
+        self.size_bytes = self.networks.size_bytes + decoder.size_bytes
         self.bytes_per_evaluation = dit_evaluation_bytes(config.tokens, config.hidden_size)
         self.bytes_per_decode = decoder.bytes_for(config.input_size, config.input_size)
 
@@ -93,9 +103,11 @@ class DiTGenerator:
         label = self.class_names.index(class_name)
         return LabelCondition(label=label, class_name=class_name, notes=tuple(notes))
 
-    def denoiser(self, condition: Condition, guidance: float) -> CountingDenoiser:
-        prediction = self.convention.prediction
-        return label_denoiser(self.model, self.schedule, prediction, guidance, condition)
+    def denoiser(
+        self, condition: Condition, guidance: float, computing: Computing = AS_MADE
+    ) -> CountingDenoiser:
+        network, prediction = self.networks.choose(computing), self.convention.prediction
+        return label_denoiser(network, self.schedule, prediction, guidance, condition)
 
     @torch.no_grad()
     def decode(self, states: Tensor) -> Tensor:
@@ -122,7 +134,11 @@ def load_official_dit(info: ModelInfo, device: str) -> DiTGenerator:
         ``bad_file`` when it is not a DiT, ``missing_weights`` when its VAE is not installed,
         ``invalid_input`` when its heads are not known or nothing can decode it.
     """
-    model = dit_from_official(read_safetensors(info.path), info.num_heads)
+    tensors, found = read_safetensors(info.path), read_dit(info.path)
+    if found.dynamic:
+        model: DiT = dynamic_from_official(tensors, found.dynamic)
+    else:
+        model = dit_from_official(tensors, info.num_heads)
     decoder = _decoder_for(info, model.config.in_channels, torch.device(device))
     convention = Convention(make_schedule("linear"))
     return DiTGenerator(info, device, model, convention, decoder, class_names(info))

@@ -29,7 +29,7 @@ def cache_key(info: ModelInfo, device: str) -> str:
         decoder = find_model(info.vae).sha256 if info.vae else ""
     except EngineError:  # loading says what is wrong with it
         decoder = info.vae
-    return f"{info.sha256}/{info.num_heads}/{decoder}@{device}"
+    return f"{info.sha256}/{info.num_heads}/{decoder}/{info.compute}@{device}"
 
 
 def load_generator(info: ModelInfo, device: str) -> Generator:

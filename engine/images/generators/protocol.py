@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError, invalid_input
-from engine.images.params import Spacing
+from engine.images.params import GenerateParams, Spacing
+from engine.images.routes import RouteLog
 from engine.images.schedule import NoiseSchedule, TimeGrid
 from engine.weights import ModelInfo
 
@@ -32,6 +33,30 @@ class Condition:
 
     class_name: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How much a network is asked to compute.
+
+    Attributes
+    ----------
+    share
+        Of its arithmetic; ``None``: as it was made.
+    threshold
+        Gates open where their logit is above it; more than 0 is cheaper than what was trained.
+    """
+
+    share: float | None = None
+    threshold: float = 0.0
+
+    @classmethod
+    def of(cls, params: GenerateParams) -> Computing:
+        """What a job asks for."""
+        return cls(params.compute, params.economy)
+
+
+AS_MADE = Computing()
 
 
 class Generator(Protocol):
@@ -75,8 +100,12 @@ class Generator(Protocol):
         """Understand a prompt; raises ``invalid_input`` for an unknown class."""
         ...
 
-    def denoiser(self, condition: Condition, guidance: float) -> CountingDenoiser:
+    def denoiser(
+        self, condition: Condition, guidance: float, computing: Computing = AS_MADE
+    ) -> CountingDenoiser:
         """Guided noise prediction for this condition.
+
+        Raises ``invalid_input`` when the network cannot compute less, or not the share asked for.
 
         It takes states ``(B, C, h, w)`` of any floating dtype and training time steps ``(B,)``,
         which may be fractional and differ between rows; rows do not influence one another. The
@@ -104,11 +133,15 @@ class CountingDenoiser:
     """A :data:`~engine.images.samplers.Denoiser` that counts network evaluations.
 
     ``evaluations`` grows by one for each state and each condition, so a guided step costs two. Called
-    as it is, it keeps nothing for gradients; the models' weights never have any.
+    as it is, it keeps nothing for gradients; the models' weights never have any. ``routes`` tells what
+    was computed, where the network's arithmetic is known.
     """
 
-    def __init__(self, predict: Predict, evaluations_per_state: int) -> None:
+    def __init__(
+        self, predict: Predict, evaluations_per_state: int, routes: RouteLog | None = None
+    ) -> None:
         self._predict = predict
+        self.routes = routes
         self._per_state = evaluations_per_state
         self.evaluations = 0
 
@@ -129,6 +162,15 @@ def no_encoder(name: str) -> EngineError:
         "nothing was started.",
         "Start from a picture that Triptych made, or use the built-in model or one of pixels.",
     )
+
+
+def require_complete(name: str, computing: Computing) -> None:
+    """Raise ``invalid_input`` when less is asked of a network that always computes everything."""
+    if computing.share not in (None, 1.0) or computing.threshold:
+        raise invalid_input(
+            f"{name} is not a dynamic model: it always computes everything; nothing was started.",
+            "Leave compute at 100 % and extra economy at 0, or choose a model that can compute less.",
+        )
 
 
 def own_size_only(

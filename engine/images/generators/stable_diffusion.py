@@ -14,7 +14,14 @@ from engine.images.diffusion import guide
 from engine.images.generators.decoders import VaeDecoder
 from engine.images.generators.libraries import load_part
 from engine.images.generators.prediction import as_noise
-from engine.images.generators.protocol import Condition, CountingDenoiser, no_encoder
+from engine.images.generators.protocol import (
+    AS_MADE,
+    Computing,
+    Condition,
+    CountingDenoiser,
+    no_encoder,
+    require_complete,
+)
 from engine.images.generators.scheduler_config import Convention, read_convention
 from engine.images.generators.text import TextEncoder, encode_together
 from engine.images.params import Spacing
@@ -174,7 +181,10 @@ class StableDiffusionGenerator:
             negative_pooled=negative_pooled,
         )
 
-    def denoiser(self, condition: Condition, guidance: float) -> CountingDenoiser:
+    def denoiser(
+        self, condition: Condition, guidance: float, computing: Computing = AS_MADE
+    ) -> CountingDenoiser:
+        require_complete(self.info.title, computing)
         assert isinstance(condition, TextCondition), "a model takes its own conditions"
         factor = self.decoder.factor
         predict = TextDenoiser(self.unet, self.convention, guidance, condition, factor)
