@@ -132,7 +132,9 @@ def test_ten_deterministic_steps_match_the_original(golden: Path) -> None:
         return torch.cat([torch.cat([joint, cond[:, 3:]], 1), torch.cat([joint, uncond[:, 3:]], 1)])
 
     x = ddim(guided, torch.cat([noise, noise]), grid, (), DdimParams(), lambda *_: None)
-    torch.testing.assert_close(x, io["ddim10_cfg_out"], rtol=2e-6, atol=1e-4)
+    # Guidance of 4 makes more of the roundings, in which processors differ (Intel: 4.6e-4).
+    largest = float(io["ddim10_cfg_out"].abs().max())
+    torch.testing.assert_close(x, io["ddim10_cfg_out"], rtol=2e-6, atol=5e-6 * largest)
 
 
 def test_untrained_model_outputs_zero() -> None:
