@@ -21,6 +21,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from engine.images.generators.class_labels import label_denoiser
 from engine.images.generators.networks import Network
 from engine.images.params import DdimParams
 from engine.images.pictograms import Pictograms, load_pictograms
-from engine.images.routes import Arithmetic
+from engine.images.routes import Arithmetic, RouteLog
 from engine.images.samplers import ddim
 from engine.images.schedule import make_grid
 from engine.images.training import (
@@ -296,8 +297,28 @@ def checked_loss(network: nn.Module, things: TrainingSet, share: float) -> tuple
     return torch.cat(errors).mean().item(), torch.cat(shares).mean().item()
 
 
+GUIDANCE = 2.5
 CALIBRATION_PROMPTS = 16
 CALIBRATION_TOLD = (0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+
+
+def sampled(
+    model: LatentGenerator,
+    network: Network,
+    caption: str,
+    seed: int,
+    steps: int = 30,
+    on_step: Callable[[RouteLog], None] = lambda log: None,
+) -> tuple[Tensor, RouteLog]:
+    """Clean state ``(1, C, h, w)`` of one DDIM run at the usual guidance, and what it computed."""
+    condition = model.condition(caption, None)
+    predict = label_denoiser(network, model.schedule, model.prediction, GUIDANCE, condition)
+    routes = predict.routes
+    assert routes is not None, "a DiT's arithmetic is known"
+    noise, _ = initial_noise([seed], model.latent_shape(None, None), steps, with_steps=False)
+    grid = make_grid(model.schedule, steps)
+    x_0 = ddim(predict, noise.double(), grid, (), DdimParams(), lambda *_: on_step(routes))
+    return x_0, routes
 
 
 def measured_curve(model: LatentGenerator, network: DynamicDiT) -> list[tuple[float, float]]:
@@ -308,15 +329,8 @@ def measured_curve(model: LatentGenerator, network: DynamicDiT) -> list[tuple[fl
     for told in CALIBRATION_TOLD:
         counted = Arithmetic()
         for seed, caption in enumerate(captions):
-            condition = model.condition(caption, None)
-            predict = label_denoiser(
-                Network(network, Economy(ratio=told)), model.schedule, model.prediction, 2.5, condition
-            )
-            noise, _ = initial_noise([seed], model.latent_shape(None, None), 30, with_steps=False)
-            grid = make_grid(model.schedule, 30)
-            ddim(predict, noise.double(), grid, (), DdimParams(), lambda done, total, clean: None)
-            assert predict.routes is not None, "a DiT's arithmetic is known"
-            counted = counted + predict.routes.total
+            _, log_of_run = sampled(model, Network(network, Economy(ratio=told)), caption, seed)
+            counted = counted + log_of_run.total
         share = counted.block_macs / counted.static_block_macs
         log.info("told %.2f: computes %.4f", told, share)
         if not curve or share > curve[-1][1]:
