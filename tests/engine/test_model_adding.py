@@ -96,7 +96,7 @@ def test_all_published_sizes_are_recognised(home: Path, size: tuple[int, int], p
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (["blocks.0.attn_rate.router.weight", "pos_embed"], "dynamic DiT"),
+        (["blocks.0.attn_rate.router.weight", "pos_embed"], "is not a DiT checkpoint"),
         (["control_model.input_blocks.0.weight"], "ControlNet"),
         (["controlnet_cond_embedding.conv_in.weight", "down_blocks.0.weight"], "ControlNet"),
         (["lora_unet_down_blocks_0.lora_down.weight"], "LoRA"),

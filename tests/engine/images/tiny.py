@@ -10,7 +10,10 @@ from safetensors.torch import save_file
 
 from engine.images.autoencoder import Autoencoder, AutoencoderConfig
 from engine.images.dit import DiT, DiTConfig
+from engine.images.dynamic_dit import DynamicConfig, DynamicDiT
+from engine.images.dynamic_files import write_dynamic
 from engine.images.vocabulary import Vocabulary
+from engine.model_recognition import DYNAMIC_FILE
 
 VOCABULARY = Vocabulary.from_captions(
     ["red heart", "blue heart", "dog face", "rocket"],
@@ -18,6 +21,9 @@ VOCABULARY = Vocabulary.from_captions(
     [0, 0, 1, 2],
     ["hearts", "animals", "vehicles"],
 )
+
+TINY_CURVE = [(0.4, 0.4), (0.9, 0.9)]
+"""What the dynamic one claims to compute when told what: not measured, its weights are random."""
 
 
 def write_tiny_model(folder: Path) -> Path:
@@ -52,4 +58,21 @@ def write_tiny_model(folder: Path) -> Path:
         "vocabulary": VOCABULARY.to_json(),
     }
     (folder / "generator.json").write_text(json.dumps(about))
+    return folder
+
+
+def write_tiny_dynamic_model(folder: Path) -> Path:
+    """The same with a network beside it that is told how much to compute, in random ways."""
+    write_tiny_model(folder)
+    about = json.loads((folder / "generator.json").read_text())
+    (folder / "generator.json").write_text(json.dumps({**about, "title": "Tiny dynamic"}))
+    model = DynamicDiT(DiTConfig(**about["transformer"]), DynamicConfig(8, told_ratio=True))
+    stream = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            if "pos" not in key:
+                # Routers in the range where some gates open and some close.
+                size = 1.0 if "_rate" in key or "token_selection" in key else 0.1
+                value.copy_(torch.randn(value.shape, generator=stream) * size)
+    write_dynamic(model, folder / DYNAMIC_FILE, TINY_CURVE)
     return folder
