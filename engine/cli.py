@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from engine import __version__
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.model_commands import configure_models, list_installed, run_models
+from engine.taste_command import configure_taste, learn_taste
 from engine.terminal import (
     BAD_INPUT,
     CANCELLED,
@@ -355,6 +356,7 @@ class Command:
 COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
     "align": Command("make a picture better by rewards", _configure_align, _align),
+    "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
     "models": Command("list, add, verify and remove models", configure_models, run_models),

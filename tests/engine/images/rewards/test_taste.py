@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine import cli
 from engine.artifacts import ArtifactStore
 from engine.errors import EngineError
 from engine.images.rewards.measuring import builtin_pictures
@@ -212,5 +213,25 @@ def test_a_job_learns_and_keeps_a_taste_that_the_reward_finds(tmp_path: Path) ->
         assert isinstance(few, Failed)
         assert "3 more votes, with at least one dislike" in few.error.hint
         assert read_taste(taste_file()).votes == 10, "what was learnt before stays"
+    finally:
+        taste_file().unlink(missing_ok=True)
+
+
+def test_the_command_learns_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(path) for path in pictures_on_disk(tmp_path).values()]
+    try:
+        flags = ["--like", *files[:3], "--dislike", *files[4:6], "--prefer", *files[8:10], "--json"]
+        assert cli.main(["taste", *flags]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["votes"] == 6
+        assert 0 <= found["accuracy"] <= 1
+        assert read_taste(taste_file()).votes == 6
+        assert cli.main(["taste"]) == 2
+        assert "No pictures were given" in capsys.readouterr().err
+        assert cli.main(["taste", "--like", files[0]]) == 2
+        assert "more votes" in capsys.readouterr().err
+        assert cli.main(["taste", "--like", *files[:3], "--dislike", str(tmp_path / "none.png")]) == 2
+        assert "none.png" in capsys.readouterr().err
+        assert read_taste(taste_file()).votes == 6, "what was learnt before stays"
     finally:
         taste_file().unlink(missing_ok=True)
