@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
+from engine.bench_command import configure_bench, run_bench
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.model_commands import configure_models, list_installed, run_models
 from engine.taste_command import configure_taste, learn_taste
@@ -361,6 +362,7 @@ COMMANDS = {
     "example": Command("make the example project", _configure_example, _example),
     "models": Command("list, add, verify and remove models", configure_models, run_models),
     "list": Command("list samplers, kinds of jobs, models, or rewards", _configure_list, _list),
+    "bench": Command("measure what a method saves on this machine", configure_bench, run_bench),
     "doctor": Command("check whether Triptych can run here", _configure_doctor, _doctor),
 }
 

@@ -45,6 +45,8 @@ class ModelEntry:
         Whether its pictures can be aligned with rewards.
     memory_bytes
         Estimate of what making one picture takes; ``None`` while unknown.
+    dynamic, compute
+        Whether it can compute less, and between which shares; see :class:`engine.model_info.ModelInfo`.
     """
 
     name: str
@@ -56,6 +58,8 @@ class ModelEntry:
     needs: tuple[str, ...] = ()
     aligns: bool = True
     memory_bytes: int | None = None
+    dynamic: str = ""
+    compute: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def read_catalogue() -> Catalogue:
                     needs=info.needs,
                     aligns=info.alignment,
                     memory_bytes=info.memory_bytes or None,
+                    dynamic=info.dynamic,
+                    compute=info.compute,
                 )
             )
         except EngineError as error:

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.images.catalogue import Catalogue, ModelEntry
+from desktop.images.compute import ComputeEditor
 from desktop.images.prompt import PromptEditor
 from desktop.images.seed import SeedEditor
 from desktop.images.specs import PARALLEL, SEED, duration
@@ -18,7 +19,7 @@ from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.parameter_form import ParameterForm, UnionEditor
 from desktop.widgets.parts import button, label
 
-ADVANCED = ("negative_prompt", "width", "height", "batch", "preview_every")
+ADVANCED = ("negative_prompt", "width", "height", "economy", "batch", "preview_every")
 ADVANCED_OF_SAMPLERS = (
     "method",
     "solver",
@@ -48,6 +49,8 @@ UNUSED_VALUES: dict[str, Any] = {
     "negative_prompt": "",
     "width": None,
     "height": None,
+    "compute": None,
+    "economy": 0.0,
 }
 
 
@@ -62,6 +65,8 @@ def unused_fields(entry: ModelEntry | None) -> dict[str, str]:
         reasons["negative_prompt"] = "Only models that read texts have a negative prompt."
     if not entry.free_size:
         reasons["width"] = reasons["height"] = "This model makes pictures of one size."
+    if not entry.dynamic:
+        reasons["compute"] = reasons["economy"] = "This model always computes everything."
     return reasons
 
 
@@ -128,6 +133,7 @@ class Controls(QWidget):
                 "model": self._make_model_editor,
                 "prompt": lambda schema, title: PromptEditor(schema, title, self._theme),
                 "class_name": lambda schema, title: ChoiceEditor([(None, "From the prompt")], title),
+                "compute": lambda schema, title: ComputeEditor(title),
                 SEED: lambda schema, title: SeedEditor(self._theme, title),
             },
             advanced=(*ADVANCED, *(f"sampler.{name}" for name in ADVANCED_OF_SAMPLERS)),
@@ -163,6 +169,8 @@ class Controls(QWidget):
         if self.form is None:
             return
         self._unused = unused_fields(entry)
+        if "compute" in self.form.names:
+            self.compute.set_model(entry)
         for name in (name for name in UNUSED_VALUES if name in self.form.names):
             reason = self._unused.get(name, "")
             editor = self.form.editor(name)
@@ -239,6 +247,11 @@ class Controls(QWidget):
     def class_editor(self) -> ChoiceEditor:
         """The class field."""
         return cast(ChoiceEditor, self._editor("class_name"))
+
+    @property
+    def compute(self) -> ComputeEditor:
+        """How much the model computes."""
+        return cast(ComputeEditor, self._editor("compute"))
 
     @property
     def seed(self) -> SeedEditor:
