@@ -227,24 +227,33 @@ class DynamicBlock(DiTBlock):
         """
         parts = self.adaLN_modulation(condition).chunk(6, dim=1)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = parts
-        normed = modulate(self.norm1(x), shift_a, scale_a)
-        mixed = plan.attend(normed)
-        x = x + gate_a[:, None] * mixed
-        opened = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        if threshold is not None:
+        mixed = plan.attend(modulate(self.norm1(x), shift_a, scale_a))
+        x = torch.addcmul(x, gate_a[:, None], mixed)
+        batch, tokens, width = x.shape
+        if threshold is None:
+            opened = torch.ones(batch, tokens, dtype=torch.bool, device=x.device)
+        else:
             with torch.no_grad():
                 opened = self.token_selection.logits(x, code) > threshold
-        batch, tokens, width = x.shape
-        flat = x.reshape(batch * tokens, width)
+        flat = x.view(batch * tokens, width)
         for rows, mlp in plan.mlps:
             chosen = opened if rows is None else opened & rows[:, None]
             places = chosen.flatten().nonzero().squeeze(1)
             if rows is None and len(places) > DENSE_SHARE * len(flat):
                 y = gate_m[:, None] * mlp(modulate(self.norm2(x), shift_m, scale_m))
                 return x + y if len(places) == len(flat) else x + opened[..., None] * y, opened
-            image = places // tokens
-            inner = self.norm2(flat[places]) * (1 + scale_m[image]) + shift_m[image]
-            flat = flat.index_add(0, places, (gate_m[image] * mlp(inner)).to(flat.dtype))
+            # Each token with its own picture's modulation; a single picture's needs no copies.
+            scale, shift, gate = 1 + scale_m, shift_m, gate_m
+            if batch > 1:
+                image = places // tokens
+                scale, shift, gate = (part.index_select(0, image) for part in (scale, shift, gate))
+            inner = torch.addcmul(shift, self.norm2(flat.index_select(0, places)), scale)
+            update = (gate * mlp(inner)).to(flat.dtype)
+            # x is this block's own sum, so that nobody misses it; gradients need it as it was.
+            if torch.is_grad_enabled():
+                flat = flat.index_add(0, places, update)
+            else:
+                flat = flat.index_add_(0, places, update)
         return flat.view(batch, tokens, width), opened
 
 
