@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -287,6 +287,12 @@ class DynamicDiT(DiT):
         )
         self.open_routers()
         self._slices = SliceCache(self)
+        self.register_load_state_dict_post_hook(_forget_slices)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert the weights; slices of them are not taken along."""
+        self._slices.clear()
+        return super()._apply(fn, recurse)
 
     @property
     def dynamic_blocks(self) -> list[DynamicBlock]:
@@ -370,6 +376,11 @@ class DynamicDiT(DiT):
         if observe is not None:
             observe(plans, opened)
         return self.unpatchify(self.final_layer(tokens, condition))
+
+
+def _forget_slices(module: nn.Module, _keys: object) -> None:
+    assert isinstance(module, DynamicDiT)
+    module._slices.clear()
 
 
 def _set_to_zero(layer: nn.Module) -> None:

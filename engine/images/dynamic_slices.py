@@ -21,6 +21,9 @@ SHARE_OF_MODEL = 2.0
 KNOWN_STEPS = 4096
 """Time steps whose masks are kept; only runs with fractional steps come to more."""
 
+KNOWN_PLANS = 512
+"""Batches of time steps whose plans are kept: a sampling run asks for the same ones again."""
+
 Mask = tuple[bool, ...]
 
 
@@ -92,30 +95,78 @@ class WidthPlan:
 
 
 class SliceCache:
-    """The slices of a network's blocks, made once for each distinct mask, least used ones dropped."""
+    """The slices of a network's blocks, made once for each distinct mask, least used ones dropped.
+
+    Weights that are changed in place, replaced or moved are noticed at the next call, unless they are
+    written to through ``.data``, which torch does not count: :meth:`clear` is for that.
+    """
 
     def __init__(self, network: DynamicDiT) -> None:
         # Not a submodule: it would be a circle of parameters.
         self._blocks = network.dynamic_blocks
+        self._embedders = [e for e in (network.t_embedder, network.r_embedder) if e is not None]
         self._slices: OrderedDict[tuple[Any, ...], AttentionSlice | MlpSlice] = OrderedDict()
         self._masks: dict[tuple[Any, ...], tuple[tuple[Mask, Mask], ...]] = {}
+        self._plans: dict[tuple[Any, ...], list[WidthPlan]] = {}
+        self._stamp: list[tuple[int, int]] = []
         self._bytes = 0
         self._limit = SHARE_OF_MODEL * sum(p.numel() * p.element_size() for p in network.parameters())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of the network starts without slices."""
+        empty = {"_slices": OrderedDict(), "_masks": {}, "_plans": {}, "_stamp": [], "_bytes": 0}
+        return self.__dict__ | empty
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the slices."""
+        return self._bytes
+
     def plans(self, t: Tensor, code: Tensor, economy: Economy) -> list[WidthPlan]:
         """The plan of each block for rows at time steps ``t (B,)`` with routing codes ``(B, D)``."""
+        stamp = [_version(p) for block in self._blocks for p in _used(block)]
+        stamp += [_version(p) for embedder in self._embedders for p in embedder.parameters()]
+        if stamp != self._stamp:
+            self.clear()
+            self._stamp = stamp
         steps = t.tolist()
+        key = (tuple(steps), economy, t.device)
+        if key in self._plans:
+            self._touch(self._plans[key])
+            return self._plans[key]
         masks = [self._masks_at(step, code[row : row + 1], economy) for row, step in enumerate(steps)]
-        return [
+        plans = [
             self._plan(index, block, [row[index] for row in masks], t.device)
             for index, block in enumerate(self._blocks)
         ]
+        if len(self._plans) >= KNOWN_PLANS:
+            self._plans.clear()
+        self._plans[key] = plans
+        self._drop()
+        return plans
 
     def clear(self) -> None:
-        """Forget everything: the weights changed."""
+        """Forget everything."""
         self._slices.clear()
         self._masks.clear()
+        self._plans.clear()
+        self._stamp = []
         self._bytes = 0
+
+    def _touch(self, plans: list[WidthPlan]) -> None:
+        """Note that the slices of these plans were used."""
+        for index, plan in enumerate(plans):
+            for kind, masks in (("heads", plan.heads), ("groups", plan.groups)):
+                for mask in set(masks):
+                    if not all(mask):
+                        self._slices.move_to_end((kind, index, mask))
+
+    def _drop(self) -> None:
+        """Drop the slices that were not used for longest, and every plan: they hold them."""
+        while self._bytes > self._limit and len(self._slices) > 1:
+            _, dropped = self._slices.popitem(last=False)
+            self._bytes -= dropped.size_bytes
+            self._plans.clear()
 
     def _masks_at(self, step: float, code: Tensor, economy: Economy) -> tuple[tuple[Mask, Mask], ...]:
         """Open heads and groups of each block at one time step."""
@@ -164,13 +215,9 @@ class SliceCache:
             self._slices.move_to_end(key)
             return self._slices[key]
         found = make()
-        whole = all(key[2])
-        if not whole:
+        if not all(key[2]):
             self._slices[key] = found
             self._bytes += found.size_bytes
-            while self._bytes > self._limit and len(self._slices) > 1:
-                _, dropped = self._slices.popitem(last=False)
-                self._bytes -= dropped.size_bytes
         return found
 
 
@@ -211,6 +258,18 @@ def _channels(mask: Mask, width: int, device: torch.device) -> Tensor:
     each = width // len(mask)
     parts = torch.tensor([i for i, open_ in enumerate(mask) if open_], device=device)
     return (parts[:, None] * each + torch.arange(each, device=device)).flatten()
+
+
+def _used(block: DynamicBlock) -> tuple[Tensor, ...]:
+    """What masks and slices are made of, beside the embedders."""
+    qkv, proj, fc1, fc2 = block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2
+    layers = (qkv, proj, fc1, fc2, block.attn_rate.router, block.mlp_rate.router)
+    return tuple(part for layer in layers for part in (layer.weight, layer.bias))
+
+
+def _version(tensor: Tensor) -> tuple[int, int]:
+    """Changes when the values may have; tensors of inference mode count no versions."""
+    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
 
 
 def _bytes(*tensors: Tensor) -> int:
