@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from desktop.widgets.field_editors import FieldEditor
 from desktop.widgets.parts import label
 
 STEP = 0.05
+ROUNDED_AWAY = 0.004
 EVERYTHING = (None, "100 %")
 AS_TRAINED: tuple[tuple[float | None, str], ...] = ((None, "As trained"), (1.0, "100 %"))
 
@@ -26,8 +28,8 @@ def stops_of(entry: ModelEntry | None) -> tuple[tuple[float | None, str], ...]:
     if entry.compute is None:
         return AS_TRAINED
     low, high = entry.compute
-    # The ends are measured shares; the slider's are multiples of five per cent within them.
-    first, last = -int(-low * 20 + 1e-6), int(high * 20 + 1e-6)
+    # The ends are measured shares, of which the engine rounds less than half a per cent away.
+    first, last = math.ceil((low - ROUNDED_AWAY) / STEP), math.floor((high + ROUNDED_AWAY) / STEP)
     shares = [round(STEP * number, 2) for number in range(first, min(last, 19) + 1)]
     return (*((share, f"{share:.0%}".replace("%", " %")) for share in shares), EVERYTHING)
 

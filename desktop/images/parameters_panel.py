@@ -59,6 +59,7 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
         ("Steps", str(params.get("steps", ""))),
         *_rounds(manifest),
         ("Guidance", f"{params['guidance']:g}" if "guidance" in params else ""),
+        ("Compute", _computed(manifest)),
         ("Pictures", str(params.get("count", ""))),
         ("Batch", str(params.get("batch", ""))),
     ]
@@ -133,6 +134,15 @@ def _rounds(manifest: Mapping[str, Any]) -> Rows:
     if count is not None:
         rows.append(("Evaluations", f"{count:,}"))
     return rows
+
+
+def _computed(manifest: Mapping[str, Any]) -> str:
+    """Counted arithmetic, where the model's is known: the share, and both in billions of MACs."""
+    about = manifest.get("compute") or {}
+    if not about.get("static_macs"):
+        return ""
+    done, whole = (float(about[key]) / 1e9 for key in ("macs", "static_macs"))
+    return f"{float(about['ratio']):.0%} · {done:.1f} of {whole:.1f} GMAC".replace("%", " %", 1)
 
 
 class ParametersPanel(QWidget):

@@ -51,9 +51,10 @@ def settle(qtbot: QtBot, page: ImagesPage) -> None:
     ("entry", "fields"),
     [
         (None, set()),
-        (WORDS, {"negative_prompt", "width", "height"}),
-        (CLASSES, {"negative_prompt", "width", "height"}),
-        (TEXT, {"class_name"}),
+        (WORDS, {"negative_prompt", "width", "height", "compute", "economy"}),
+        (CLASSES, {"negative_prompt", "width", "height", "compute", "economy"}),
+        (TEXT, {"class_name", "compute", "economy"}),
+        (replace(WORDS, dynamic="told"), {"negative_prompt", "width", "height"}),
     ],
 )
 def test_what_means_nothing_to_a_model(entry: ModelEntry | None, fields: set[str]) -> None:
