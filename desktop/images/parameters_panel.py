@@ -59,7 +59,7 @@ def describe(manifest: Mapping[str, Any], record: ResultRecord) -> list[tuple[st
         ("Steps", str(params.get("steps", ""))),
         *_rounds(manifest),
         ("Guidance", f"{params['guidance']:g}" if "guidance" in params else ""),
-        ("Compute", _computed(manifest)),
+        ("Compute", computed_text(manifest)),
         ("Pictures", str(params.get("count", ""))),
         ("Batch", str(params.get("batch", ""))),
     ]
@@ -136,13 +136,18 @@ def _rounds(manifest: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _computed(manifest: Mapping[str, Any]) -> str:
-    """Counted arithmetic, where the model's is known: the share, and both in billions of MACs."""
-    about = manifest.get("compute") or {}
+def computed_text(manifest: Mapping[str, Any]) -> str:
+    """Counted arithmetic, where the model's is known: the share, both in billions of MACs, the time."""
+    about, sampling = manifest.get("compute") or {}, manifest.get("sampling") or {}
     if not about.get("static_macs"):
         return ""
     done, whole = (float(about[key]) / 1e9 for key in ("macs", "static_macs"))
-    return f"{float(about['ratio']):.0%} · {done:.1f} of {whole:.1f} GMAC".replace("%", " %", 1)
+    parts = [f"{100 * float(about['ratio']):.0f} %", f"{done:.1f} of {whole:.1f} GMAC"]
+    if sampling.get("seconds") is not None:
+        count = int(sampling.get("pictures", 1))
+        together = f" for {count} pictures" if count > 1 else ""
+        parts.append(f"{float(sampling['seconds']):.2f} s{together}")
+    return " · ".join(parts)
 
 
 class ParametersPanel(QWidget):

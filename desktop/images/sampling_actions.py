@@ -24,6 +24,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     ("sample_parallel", "Sample in parallel", "", "rows", "Make the same picture in rounds"),
     ("solve_rest", "Solve the rest", "", "fast-forward", "Go on with a run that was stopped"),
     ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
+    (
+        "compute_all",
+        "Make it at 100 %",
+        "",
+        "scales",
+        "Make the same picture with all of the network's arithmetic, to compare",
+    ),
     ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
 )
 
@@ -50,6 +57,7 @@ def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool) ->
         "solve_rest": twins.is_unfinished(manifest),
         "vary_step": can_vary,
         "replay": parallel,
+        "compute_all": twins.computes_less(manifest),
     }
     for name, enabled in able.items():
         action(actions, name).setEnabled(enabled)

@@ -211,6 +211,11 @@ class SamplingJobs(QObject):
         spec = twins.parallel_twin(self._services.project.manifest(result))
         self.submitted.emit(self._model.submit(spec).id)
 
+    def compute_all(self, result: int) -> None:
+        """Make the same picture with all of the network's arithmetic; raises ``bad_file``."""
+        spec = twins.complete_twin(self._services.project.manifest(result))
+        self.submitted.emit(self._model.submit(spec).id)
+
     def go_on(self, result: int) -> None:
         """Solve the rest of a picture that was stopped.
 

@@ -11,7 +11,9 @@ from PySide6.QtCore import QObject, Signal
 
 from desktop.background import Background
 from desktop.images.rounds import Rounds, Trace, read_trace
+from desktop.images.routes import Routes, read_routes
 from engine.errors import EngineError
+from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
     from desktop.bridge import Bridge
@@ -49,6 +51,7 @@ class SamplingModel(QObject):
         # The last pictures of the last jobs: what was finished longer ago is in files.
         self._running: OrderedDict[str, OrderedDict[int, Rounds]] = OrderedDict()
         self._traces: OrderedDict[str, Trace | EngineError] = OrderedDict()
+        self._routes: OrderedDict[str, Routes | EngineError] = OrderedDict()
         self._wanted: set[str] = set()
         bridge.measured.connect(self._measured)
 
@@ -97,6 +100,26 @@ class SamplingModel(QObject):
             keep = partial(self._keep, key)
             self._background.run(lambda: read_trace(self._project, about), keep, keep)
         return None
+
+    def routes(self, about: Mapping[str, Any], picture: ArtifactRef) -> Routes | EngineError | None:
+        """What was computed for a result (its manifest's ``compute``), or why that is not known.
+
+        ``None`` while it is read; ``trace_ready`` follows.
+        """
+        key = f"{about['routes']['sha256']}/{picture.sha256}"
+        found = self._routes.get(key)
+        if found is None and key not in self._wanted:
+            self._wanted.add(key)
+            keep = partial(self._keep_routes, key)
+            self._background.run(lambda: read_routes(self._project, about, picture), keep, keep)
+        return found
+
+    def _keep_routes(self, key: str, routes: Routes | EngineError) -> None:
+        self._wanted.discard(key)
+        self._routes[key] = routes
+        while len(self._routes) > TRACES_KEPT:
+            self._routes.popitem(last=False)
+        self.trace_ready.emit(key)
 
     def _keep(self, key: str, trace: Trace | EngineError) -> None:
         self._wanted.discard(key)

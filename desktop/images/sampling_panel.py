@@ -24,6 +24,7 @@ from desktop.images import files
 from desktop.images.parameters_panel import ActionButton
 from desktop.images.replay_bar import ReplayBar
 from desktop.images.rounds import Rounds
+from desktop.images.route_view import RouteView
 from desktop.images.run_figures import RunFigures
 from desktop.images.vary_form import VaryForm
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme, tabular
@@ -46,8 +47,8 @@ class SamplingPanel(QWidget):
         Colours.
     background
         Where the plotting library is imported, when a map is shown first.
-    compare, sample_parallel, solve_rest
-        The actions behind the three buttons.
+    compare, sample_parallel, solve_rest, compute_all
+        The actions behind the buttons.
 
     Signals
     -------
@@ -74,6 +75,7 @@ class SamplingPanel(QWidget):
         compare: QAction,
         sample_parallel: QAction,
         solve_rest: QAction,
+        compute_all: QAction,
     ) -> None:
         super().__init__()
         self._theme, self._background = theme, background
@@ -89,6 +91,8 @@ class SamplingPanel(QWidget):
         self.compare_note = label("", "muted", wrap=True)
         self.parallel = ActionButton(sample_parallel)
         self.solve_rest = ActionButton(solve_rest)
+        self.routes = RouteView(theme, ActionButton(compute_all))
+        self.routes.hide()
         self._make_chooser()
         self._make_map_section()
         self._make_trajectory_section()
@@ -146,6 +150,7 @@ class SamplingPanel(QWidget):
             self.compare,
             self.compare_note,
             self.parallel,
+            self.routes,
             self._vary_section,
             self._trajectory_section,
         ):
@@ -166,7 +171,8 @@ class SamplingPanel(QWidget):
         replay, vary = self.replay, self.vary
         order = (
             *(self._back, self._on, self.solve_rest, replay.play_button, replay.slider),
-            *(self.compare, self.parallel),
+            *(self.compare, self.parallel, self.routes.slider, self.routes.block.box),
+            self.routes.complete,
             *(vary.prompt, vary.negative, vary.guidance.box, vary.slider, vary.run, self.keep),
         )
         for widget, following in pairwise(order):

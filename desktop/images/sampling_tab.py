@@ -11,7 +11,9 @@ from desktop.background import Background
 from desktop.images import sampling_actions, twins
 from desktop.images.controls import Controls
 from desktop.images.model import ImagesModel, PageJob
+from desktop.images.parameters_panel import computed_text
 from desktop.images.rounds import STOPPED, Rounds, Trace
+from desktop.images.routes import Routes
 from desktop.images.run_figures import CPU_NOTE, Figures
 from desktop.images.sampling_jobs import SamplingJobs, figures_of
 from desktop.images.sampling_model import SamplingModel
@@ -64,11 +66,12 @@ class SamplingTab(QObject):
             "solve_rest": lambda: self._guarded(self.jobs.go_on),
             "vary_step": self._go_to_vary,
             "replay": self._play,
+            "compute_all": lambda: self._guarded(self.jobs.compute_all),
         }
         sampling_actions.define(services.actions, handlers)
-        buttons = ("compare_sequential", "sample_parallel", "solve_rest")
-        compare, parallel, rest = (sampling_actions.action(services.actions, name) for name in buttons)
-        self.panel = SamplingPanel(services.theme, background, compare, parallel, rest)
+        names = ("compare_sequential", "sample_parallel", "solve_rest", "compute_all")
+        buttons = (sampling_actions.action(services.actions, name) for name in names)
+        self.panel = SamplingPanel(services.theme, background, *buttons)
         self._manifest: Mapping[str, Any] = {}
         self._record: ResultRecord | None = None
         self._film: tuple[tuple[int, Any], ...] = ()
@@ -107,6 +110,7 @@ class SamplingTab(QObject):
         if subject is not None and subject.job is not None and place < 0:
             place = self.rounds.leading(subject.job)
         self.panel.show_place(place if place < count else -1, count)
+        self._show_routes(self._record)
         if subject is None:
             self._show_message(SELECT)
         elif self._record is not None:
@@ -175,6 +179,18 @@ class SamplingTab(QObject):
                 f"{sampler} works step by step, and its steps cannot be solved in rounds. DDIM, DDPM "
                 "and DPM-Solver++ (2M) can."
             )
+
+    def _show_routes(self, record: ResultRecord | None) -> None:
+        """What a dynamic network computed for a finished picture."""
+        view, about = self.panel.routes, self._manifest.get("compute") or {}
+        view.setVisible(record is not None and about.get("routes") is not None)
+        if record is None or about.get("routes") is None:
+            view.show_routes(None)
+            return
+        found = self.rounds.routes(about, record.artifact)
+        note = str(found) if isinstance(found, EngineError) else ""
+        view.show_figures(computed_text(self._manifest), note)
+        view.show_routes(found if isinstance(found, Routes) else None)
 
     def _show_parallel(self, record: ResultRecord) -> None:
         about, panel = self._about, self.panel

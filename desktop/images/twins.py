@@ -22,6 +22,24 @@ NEUTRAL = ("count", "batch", "preview_every")
 SEARCHED = 500
 
 
+def computes_less(manifest: Mapping[str, Any]) -> bool:
+    """Whether a picture was made with less than all of its network's arithmetic."""
+    return (manifest.get("compute") or {}).get("routes") is not None
+
+
+def complete_twin(manifest: Mapping[str, Any]) -> JobSpec:
+    """The job that makes the same picture with all of the network's arithmetic.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when the manifest is of another kind of job.
+    """
+    spec = JobSpec.from_json(manifest["spec"])
+    settings = {**settings_of(manifest), "compute": 1.0, "economy": 0.0}
+    return build_spec(without_start(settings), spec.device)
+
+
 def sampler_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """The sampler's settings of a picture."""
     found: Mapping[str, Any] = (manifest.get("spec") or {}).get("params", {}).get("sampler") or {}
