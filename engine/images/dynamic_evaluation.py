@@ -22,16 +22,10 @@ import torch
 from torch import Tensor
 
 from engine.images.dit import DiT
+from engine.images.dynamic_calibration import GUIDANCE, averaged_weights, sampled
 from engine.images.dynamic_dit import Economy
 from engine.images.dynamic_files import read_told_dynamic, told_for
-from engine.images.dynamic_training import (
-    GUIDANCE,
-    TrainingSet,
-    averaged_weights,
-    noised,
-    sampled,
-    training_set,
-)
+from engine.images.dynamic_training import TrainingSet, noised, training_set
 from engine.images.evaluation import (
     PictogramClassifier,
     kernel_distance,

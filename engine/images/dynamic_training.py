@@ -19,9 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,18 +28,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.images.dit import DiT
+from engine.images.dynamic_calibration import export
 from engine.images.dynamic_conversion import dynamic_from_static
 from engine.images.dynamic_costs import arithmetic_loss, computed_share
-from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, Economy, GumbelGates, hard_gates
-from engine.images.dynamic_files import write_dynamic
-from engine.images.generators import LatentGenerator, initial_noise
-from engine.images.generators.class_labels import label_denoiser
-from engine.images.generators.networks import Network
-from engine.images.params import DdimParams
+from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, GumbelGates, hard_gates
+from engine.images.generators import LatentGenerator
 from engine.images.pictograms import Pictograms, load_pictograms
-from engine.images.routes import Arithmetic, RouteLog
-from engine.images.samplers import ddim
-from engine.images.schedule import make_grid
 from engine.images.training import (
     CaptionSampler,
     LatentSet,
@@ -49,8 +41,6 @@ from engine.images.training import (
     diffusion_loss,
     encode_all,
 )
-from engine.model_recognition import DYNAMIC_FILE
-from engine.weight_files import read_safetensors
 from engine.weights import find_model
 
 log = logging.getLogger("triptych.training")
@@ -297,61 +287,6 @@ def checked_loss(network: nn.Module, things: TrainingSet, share: float) -> tuple
     return torch.cat(errors).mean().item(), torch.cat(shares).mean().item()
 
 
-GUIDANCE = 2.5
-CALIBRATION_PROMPTS = 16
-CALIBRATION_TOLD = (0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
-
-
-def sampled(
-    model: LatentGenerator,
-    network: Network,
-    caption: str,
-    seed: int,
-    steps: int = 30,
-    on_step: Callable[[RouteLog], None] = lambda log: None,
-) -> tuple[Tensor, RouteLog]:
-    """Clean state ``(1, C, h, w)`` of one DDIM run at the usual guidance, and what it computed."""
-    condition = model.condition(caption, None)
-    predict = label_denoiser(network, model.schedule, model.prediction, GUIDANCE, condition)
-    routes = predict.routes
-    assert routes is not None, "a DiT's arithmetic is known"
-    noise, _ = initial_noise([seed], model.latent_shape(None, None), steps, with_steps=False)
-    grid = make_grid(model.schedule, steps)
-    x_0 = ddim(predict, noise.double(), grid, (), DdimParams(), lambda *_: on_step(routes))
-    return x_0, routes
-
-
-def measured_curve(model: LatentGenerator, network: DynamicDiT) -> list[tuple[float, float]]:
-    """Pairs (told, computed share of the blocks) on sampling runs of random captions, ascending."""
-    rng = random.Random(0)
-    captions = rng.sample(sorted(text for text, _ in model.vocabulary.captions), CALIBRATION_PROMPTS)
-    curve: list[tuple[float, float]] = []
-    for told in CALIBRATION_TOLD:
-        counted = Arithmetic()
-        for seed, caption in enumerate(captions):
-            _, log_of_run = sampled(model, Network(network, Economy(ratio=told)), caption, seed)
-            counted = counted + log_of_run.total
-        share = counted.block_macs / counted.static_block_macs
-        log.info("told %.2f: computes %.4f", told, share)
-        if not curve or share > curve[-1][1]:
-            curve.append((told, share))
-    return curve
-
-
-def export(model: LatentGenerator, folder: Path) -> None:
-    """Write the moving average of a finished or running fine-tuning for the generator's folder."""
-    network = DynamicDiT(model.model.config, DynamicConfig(GROUPS, told_ratio=True)).eval()
-    network.load_state_dict(averaged_weights(folder / "dynamic"))
-    network.requires_grad_(False)
-    write_dynamic(network, folder / DYNAMIC_FILE, measured_curve(model, network))
-
-
-def averaged_weights(folder: Path) -> dict[str, Tensor]:
-    """The moving average in the state of a run."""
-    tensors = read_safetensors(folder / "state.safetensors")
-    return {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``python -m engine.images.dynamic_training``."""
     parser = argparse.ArgumentParser(prog="engine.images.dynamic_training", description=__doc__)
@@ -366,7 +301,7 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     model = LatentGenerator(find_model("builtin"), "cuda" if torch.cuda.is_available() else "cpu")
     if options.stage == "export":
-        export(model, options.out)
+        export(model, options.out, GROUPS)
         return
     if options.data is None:
         parser.error("training needs --data")

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.images.dynamic_calibration import averaged_weights, sampled
 from engine.images.dynamic_costs import computed_share
 from engine.images.dynamic_dit import DynamicDiT, Economy
 from engine.images.dynamic_files import read_told_dynamic, write_dynamic
 from engine.images.dynamic_training import (
     Recipe,
     annealed,
-    averaged_weights,
     checked_loss,
-    sampled,
     spread_times,
     train_control,
     train_dynamic,
