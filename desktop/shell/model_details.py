@@ -24,6 +24,7 @@ from desktop.shell.model_facts import (
     Memory,
     State,
     alignment_text,
+    compute_text,
     count_text,
     memory_sentence,
     origin_sentence,
@@ -97,7 +98,7 @@ class ModelDetails(QScrollArea):
         self._grid.setHorizontalSpacing(SPACE_M)
         self._grid.setVerticalSpacing(SPACE_S)
         self._grid.setColumnStretch(1, 1)
-        for name in ("What it is", "Parameters", "Understands", "Samplers", "Alignment"):
+        for name in ("What it is", "Parameters", "Understands", "Samplers", "Alignment", "Compute"):
             self._add_text(name)
         self.vae = QuietComboBox()
         self.vae.setAccessibleName("Autoencoder")
@@ -178,6 +179,7 @@ class ModelDetails(QScrollArea):
             "Understands": UNDERSTANDS.get(info.conditions, ""),
             "Samplers": samplers_text(info),
             "Alignment": alignment_text(info),
+            "Compute": compute_text(info),
             "Size": size_text(info.size),
             FIXED_LICENCE: "" if model.own else info.licence,
             "From": origin_sentence(model),

@@ -220,6 +220,16 @@ def alignment_text(info: ModelInfo) -> str:
     return "No: a reward sees pictures, and no autoencoder that makes them is installed for it."
 
 
+def compute_text(info: ModelInfo) -> str:
+    """How much of its arithmetic a model can leave out."""
+    if info.compute is not None:
+        low, high = (f"{100 * share:.0f} %" for share in info.compute)
+        return f"Dynamic: {low} to {high} of its arithmetic, or all of it."
+    if info.dynamic:
+        return "Dynamic: as it was trained, or all of its arithmetic."
+    return "Always all of its arithmetic." if info.generates else ""
+
+
 def looks_like_model(path: Path) -> bool:
     """Whether a dropped file or folder may be a model; the engine looks closer."""
     if path.is_dir():

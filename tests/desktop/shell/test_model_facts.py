@@ -12,6 +12,7 @@ from desktop.shell.model_facts import (
     Memory,
     State,
     alignment_text,
+    compute_text,
     count_text,
     looks_like_model,
     memory_sentence,
@@ -124,3 +125,11 @@ def test_folders_that_may_be_models(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / sign).write_text("{}")
         assert looks_like_model(folder)
+
+
+def test_what_a_model_can_leave_out() -> None:
+    told = replace(INFO, dynamic="told", compute=(0.3502, 0.9801))
+    assert compute_text(told) == "Dynamic: 35 % to 98 % of its arithmetic, or all of it."
+    assert "as it was trained" in compute_text(replace(INFO, dynamic="fixed"))
+    assert compute_text(INFO).startswith("Always")
+    assert compute_text(replace(INFO, generates=False)) == ""
