@@ -235,7 +235,7 @@ class ImagesModel(QObject):
     # --- estimates --------------------------------------------------------------------------------
 
     def estimate(self, params: Mapping[str, Any]) -> float | None:
-        """Seconds a job will take, from the last one on the same model; ``None`` before the first.
+        """Seconds a job will take, from the last one of its kind; ``None`` before the first.
 
         How many rounds a parallel run takes is known from runs of the same settings only.
         """
@@ -243,7 +243,7 @@ class ImagesModel(QObject):
         if count is None:
             each = self._seconds_per_picture.get(_rounds_key(params))
             return None if each is None else each * int(params["count"])
-        speed = self._seconds_per_evaluation.get(str(params.get("model")))
+        speed = self._seconds_per_evaluation.get(_speed_key(params))
         return None if speed is None else speed * count
 
     def _learn_speed(self, job: PageJob) -> None:
@@ -253,7 +253,7 @@ class ImagesModel(QObject):
         if job.parallel:
             self._seconds_per_picture[_rounds_key(job.spec.params)] = seconds / job.count
         elif count:
-            self._seconds_per_evaluation[str(job.spec.params.get("model"))] = seconds / count
+            self._seconds_per_evaluation[_speed_key(job.spec.params)] = seconds / count
 
     # --- what the bridge says ---------------------------------------------------------------------
 
@@ -324,7 +324,12 @@ class ImagesModel(QObject):
             self.job_updated.emit(job)
 
 
+def _speed_key(params: Mapping[str, Any]) -> str:
+    """What decides how long an evaluation takes: the model, and how much it computes."""
+    return json.dumps([params.get(name) for name in ("model", "compute", "economy")])
+
+
 def _rounds_key(params: Mapping[str, Any]) -> str:
     """What decides how many rounds a parallel run takes, but for the prompt and the seed."""
-    names = ("model", "steps", "guidance", "width", "height", "sampler", "batch")
+    names = ("model", "compute", "economy", "steps", "guidance", "width", "height", "sampler", "batch")
     return json.dumps({name: params.get(name) for name in names}, sort_keys=True)
