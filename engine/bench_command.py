@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from engine.command_flags import number, whole_number
 from engine.errors import invalid_input
 from engine.terminal import OK, add_json, tell, write, write_json
 
@@ -13,6 +12,9 @@ _LARGEST_BATCH = 4096
 
 def configure_bench(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
+    # Not at the top: `triptych --help` must not pay for the parameters of all jobs.
+    from engine.command_flags import number, whole_number
+
     parser.add_argument("what", choices=("dynamic",), help="dynamic: a DyDiT beside the static DiT")
     parser.add_argument(
         "--sizes", nargs="+", default=["S", "B", "XL"], metavar="NAME", help="S, B, XL; default all"
