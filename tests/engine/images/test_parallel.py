@@ -65,6 +65,10 @@ def transformer() -> Denoiser:
 
     return predict
 
+# Of a float32 network, whose products round differently with the number of rows on some processors
+# (Intel's, not AMD's); through all rounds that comes to some 1e-6 of states around 1.
+ROUNDING = 2e-5
+
 
 class Problem:
     """A grid, a denoiser and noise, ready to be solved in several ways."""
@@ -235,7 +239,7 @@ def test_pictures_of_a_batch_are_what_they_are_alone(transformer: Denoiser) -> N
     assert rounds == max(picture.rounds for picture in alone)
     for mine, own in zip(together.pictures, alone, strict=True):
         assert mine.rounds == own.rounds
-        assert (mine.states[0] - own.states[0]).abs().max() <= 1e-8
+        assert (mine.states[0] - own.states[0]).abs().max() <= ROUNDING
 
 
 def test_chunks_and_two_devices_change_nothing(transformer: Denoiser) -> None:
@@ -255,7 +259,7 @@ def test_chunks_and_two_devices_change_nothing(transformer: Denoiser) -> None:
     for places in ([Place(on("a"), "cpu", 3)], [Place(on("a"), "cpu", 8), Place(on("b"), "cpu", 5)]):
         used.clear()
         problem.evaluate = RowEvaluator(places, problem.grid, SHAPE, lambda: checks.append(1))
-        assert torch.equal(finish(problem.solver(settings)).states, whole)
+        assert (finish(problem.solver(settings)).states - whole).abs().max() <= ROUNDING
         assert {name for name, _ in used} == set("ab"[: len(places)])
         assert max(count for _, count in used) <= 8
     assert checks
@@ -365,6 +369,7 @@ def test_stopping_after_a_round_and_going_on(transformer: Denoiser, linear: bool
 def test_a_round_that_is_stopped_half_way_did_not_happen(transformer: Denoiser) -> None:
     problem = Problem(transformer, 25)
     settings = ParallelSettings(12, 12, 3)
+    problem.evaluate = RowEvaluator([Place(transformer, "cpu", 4)], problem.grid, SHAPE)
     whole = finish(problem.solver(settings))
     calls = 0
 
