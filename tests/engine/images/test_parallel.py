@@ -65,6 +65,7 @@ def transformer() -> Denoiser:
 
     return predict
 
+
 # Of a float32 network, whose products round differently with the number of rows on some processors
 # (Intel's, not AMD's); through all rounds that comes to some 1e-6 of states around 1.
 ROUNDING = 2e-5
