@@ -26,10 +26,10 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     ("vary_step", "Vary from a step", "V", "git-branch", "Another prompt on this picture's way"),
     (
         "compute_all",
-        "Make it at 100 %",
+        "Compare with 100 %",
         "",
         "scales",
-        "Make the same picture with all of the network's arithmetic, to compare",
+        "Make the same picture with all of the network's arithmetic, and show both",
     ),
     ("replay", "Play the rounds", "P", "play", "Show the picture round by round"),
 )

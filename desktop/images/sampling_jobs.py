@@ -65,11 +65,17 @@ class SamplingJobs(QObject):
         The comparison of this result is there, as asked for.
     submitted(str)
         A job was queued that the user wants to watch.
+    completed(int, int)
+        A picture, and the same one made with all of the arithmetic.
+    problem(EngineError)
+        Why nothing could be looked for, or started.
     """
 
     changed = Signal(int)
     compared = Signal(int)
     submitted = Signal(str)
+    completed = Signal(int, int)
+    problem = Signal(object)
 
     def __init__(
         self, services: Services, model: ImagesModel, background: Background, parent: QObject
@@ -82,6 +88,7 @@ class SamplingJobs(QObject):
         self._busy: set[str] = set()
         self._quiet: set[str] = set()
         self._waiting: dict[str, tuple[int, str]] = {}
+        self._completing: dict[str, int] = {}
         model.job_updated.connect(self._job_updated)
 
     def comparison(self, record: ResultRecord) -> Comparison | None:
@@ -153,6 +160,8 @@ class SamplingJobs(QObject):
         self._say(result, key, f"Sequential run: {_lower(job.status())}")
 
     def _job_updated(self, job: str) -> None:
+        if job in self._completing:
+            self._show_completed(job)
         if job not in self._waiting:
             return
         result, key = self._waiting[job]
@@ -212,9 +221,39 @@ class SamplingJobs(QObject):
         self.submitted.emit(self._model.submit(spec).id)
 
     def compute_all(self, result: int) -> None:
-        """Make the same picture with all of the network's arithmetic; raises ``bad_file``."""
-        spec = twins.complete_twin(self._services.project.manifest(result))
-        self.submitted.emit(self._model.submit(spec).id)
+        """Compare with the same picture at all of the arithmetic: of the history, else a new one.
+
+        Raises
+        ------
+        EngineError
+            ``bad_file`` when the picture's manifest is of another kind of job.
+        """
+        project = self._services.project
+        manifest = project.manifest(result)
+        spec = twins.complete_twin(manifest)
+        self._background.run(
+            lambda: twins.find_twin(project, spec, manifest),
+            lambda found: self._complete(result, spec, found),
+            self.problem.emit,
+        )
+
+    def _complete(self, result: int, spec: JobSpec, found: ResultRecord | None) -> None:
+        if found is not None:
+            self.completed.emit(result, found.id)
+            return
+        try:
+            self._completing[self._model.submit(spec).id] = result
+        except EngineError as error:
+            self.problem.emit(error)
+
+    def _show_completed(self, job: str) -> None:
+        """A picture with all of the arithmetic was made, or was not."""
+        known = self._model.job(job)
+        if known is None or known.active:
+            return
+        result = self._completing.pop(job)
+        if known.results:
+            self.completed.emit(result, known.results[0])
 
     def go_on(self, result: int) -> None:
         """Solve the rest of a picture that was stopped.

@@ -87,6 +87,8 @@ class SamplingTab(QObject):
         self.jobs.changed.connect(self._comparison_changed)
         self.jobs.compared.connect(self._compared)
         self.jobs.submitted.connect(self.submitted)
+        self.jobs.completed.connect(self._completed)
+        self.jobs.problem.connect(self._tell)
         self._controls.changed.connect(self._show_keep)
         panel = self.panel
         panel.shown.connect(self.refresh)
@@ -404,6 +406,14 @@ class SamplingTab(QObject):
         self._showing.replay(result, None)
         names = ("Parallel", "Sequential")
         self._showing.compare(result, comparison.twin, names, CompareMode.DIFFERENCE)
+
+    def _completed(self, result: int, twin: int) -> None:
+        """Show a picture beside the one with all of the arithmetic; elsewhere, say that it is there."""
+        if self._record is not None and self._record.id == result:
+            names = ("Less computed", "100 %")
+            self._showing.compare(result, twin, names, CompareMode.WIPE)
+            return
+        self._services.notifications.post("success", "The picture at 100 % is there.")
 
     def _saved(self, name: str) -> None:
         self._services.notifications.post("success", f"Saved {name}.")

@@ -36,7 +36,9 @@ def complete_twin(manifest: Mapping[str, Any]) -> JobSpec:
         ``bad_file`` when the manifest is of another kind of job.
     """
     spec = JobSpec.from_json(manifest["spec"])
-    settings = {**settings_of(manifest), "compute": 1.0, "economy": 0.0}
+    # Unasked, a model that is told how much computes everything; one that is not, what it was made for.
+    told = (manifest.get("compute") or {}).get("share") is not None
+    settings = {**settings_of(manifest), "compute": None if told else 1.0, "economy": 0.0}
     return build_spec(without_start(settings), spec.device)
 
 

@@ -42,7 +42,7 @@ def route_file() -> bytes:
 
 def add_dynamic(project: Project, data: bytes | None = None) -> int:
     """A finished picture that was made with less arithmetic."""
-    job = project.add_job(spec())
+    job = project.add_job(spec(compute=0.5))
     project.set_job_state(job, JobState.RUNNING)
     kept = project.store.put(data or route_file(), "application/x-triptych-routes", {})
     about = {"share": 0.5, "economy": 0.0, "macs": 9.7e9, "static_macs": 19.1e9, "ratio": 0.508,
@@ -116,5 +116,30 @@ def test_the_twin_computes_everything(project: Project) -> None:
     manifest = project.manifest(add_dynamic(project))
     assert twins.computes_less(manifest)
     twin = twins.complete_twin(manifest)
-    assert (twin.params["compute"], twin.params["economy"]) == (1.0, 0.0)
+    assert (twin.params["compute"], twin.params["economy"]) == (None, 0.0)
     assert twin.seed == manifest["seed"]
+    fixed = {**manifest, "compute": {**manifest["compute"], "share": None}}
+    assert twins.complete_twin(fixed).params["compute"] == 1.0
+
+
+def test_the_twin_is_shown_beside_it_when_it_is_there(
+    qtbot: QtBot,
+    project: Project,
+    quiet_services: Services,
+    make_page: MakePage,
+    catalogue: Catalogue,
+) -> None:
+    result = add_dynamic(project)
+    page = make_page(quiet_services, lambda: catalogue)
+    show(page, result, qtbot)
+    action = quiet_services.actions.action("images.compute_all")
+    assert action.isEnabled()
+    action.trigger()
+    qtbot.waitUntil(lambda: bool(page.sampling.jobs._completing), timeout=WAIT_MS)
+    (job,) = page.sampling.jobs._completing
+    whole = {"share": None, "economy": 0.0, "macs": 1e9, "static_macs": 1e9, "routes": None}
+    project.set_job_state(job, JobState.RUNNING)
+    twin = add_picture(project, job, 200, "cpu", 0, compute=whole)
+    project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 2.5})
+    page.sampling.jobs.completed.emit(result, twin)
+    qtbot.waitUntil(lambda: page.showing._comparing == (result, twin), timeout=WAIT_MS)
