@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -12,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from desktop.background import Background
 from desktop.images.align_record import read_record
 from desktop.images.align_steps import AlignRecord, AlignSteps
+from desktop.images.records import Records
 from desktop.images.specs import picture_params
 from engine.errors import EngineError
 from engine.job import JobSpec
@@ -47,10 +47,9 @@ class AlignModel(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._project, self._background = project, background
+        self._project = project
         self._running: OrderedDict[str, AlignSteps] = OrderedDict()
-        self._records: OrderedDict[str, AlignRecord | EngineError] = OrderedDict()
-        self._wanted: set[str] = set()
+        self._records: Records[AlignRecord] = Records(background, self.record_ready.emit, RECORDS_KEPT)
         self._speeds: dict[tuple[str, bool], float] = {}
         bridge.measured.connect(self._measured)
 
@@ -96,22 +95,7 @@ class AlignModel(QObject):
         ``None`` while it is read; ``record_ready`` follows.
         """
         key = str(about["curve"]["sha256"])
-        found = self._records.get(key)
-        if found is not None:
-            self._records.move_to_end(key)
-            return found
-        if key not in self._wanted:
-            self._wanted.add(key)
-            keep = partial(self._keep, key)
-            self._background.run(lambda: read_record(self._project, about), keep, keep)
-        return None
-
-    def _keep(self, key: str, record: AlignRecord | EngineError) -> None:
-        self._wanted.discard(key)
-        self._records[key] = record
-        while len(self._records) > RECORDS_KEPT:
-            self._records.popitem(last=False)
-        self.record_ready.emit(key)
+        return self._records.get(key, lambda: read_record(self._project, about))
 
 
 def _speed_key(params: Mapping[str, Any]) -> tuple[str, bool]:

@@ -10,9 +10,9 @@ from desktop.images.align_explain import RewardChange
 from desktop.images.align_jobs import params_of, terms_by_key
 from desktop.images.align_rewards import usual_range
 from desktop.images.align_steps import STATUS_WORDS, AlignRecord, AlignSteps, log_of, power
+from desktop.images.records import reading_record
 from desktop.images.rounds import frames
 from desktop.widgets.schemas import plain_name
-from engine.errors import bad_file
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ def read_record(project: Project, about: Mapping[str, Any]) -> AlignRecord:
         ``bad_file`` when the file is missing, damaged, or not what the manifest says.
     """
     # Not at the top: the window starts without it.
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     data = project.store.read(ArtifactRef.from_json(about["curve"]))
     noise = about.get("noise")
     kept, reached = (), 0
-    try:
+    with reading_record("this picture's alignment"):
         arrays = load(data)
         steps = AlignSteps(0)
         for values in _header(data)["points"]:
@@ -45,12 +44,6 @@ def read_record(project: Project, about: Mapping[str, Any]) -> AlignRecord:
                 stored = _header(file.read(HEADER_BYTES))
             reached = int(stored["state"]["step"])
             kept = tuple(sorted({*map(int, stored["steps"]), int(stored["state"]["best_step"])}))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise bad_file(
-            "The record of this picture's alignment is damaged; the picture itself is not affected.",
-            "Run again makes picture and record anew.",
-            f"{type(error).__name__}: {error}",
-        ) from error
     return AlignRecord(steps, film, kept, reached)
 
 

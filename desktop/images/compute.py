@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QSlider
 
 from desktop.images.catalogue import ModelEntry
 from desktop.theme import tabular
-from desktop.widgets.field_editors import FieldEditor
+from desktop.widgets.field_editors import FieldEditor, QuietSlider
 from desktop.widgets.parts import label
 
 STEP = 0.05
@@ -34,18 +32,6 @@ def stops_of(entry: ModelEntry | None) -> tuple[tuple[float | None, str], ...]:
     return (*((share, f"{share:.0%}".replace("%", " %")) for share in shares), EVERYTHING)
 
 
-class QuietSlider(QSlider):
-    """A slider that leaves the wheel to the form it is in."""
-
-    def __init__(self) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setPageStep(2)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
 class ComputeEditor(FieldEditor):
     """One of the stops of the chosen model; ``None`` is what it does unasked.
 
@@ -58,7 +44,9 @@ class ComputeEditor(FieldEditor):
         self._stops: Sequence[tuple[float | None, str]] = (EVERYTHING,)
         self._range: tuple[float, float] | None = None
         self._value: float | None = None
-        self.slider = QuietSlider()
+        self.slider = QuietSlider(Qt.Orientation.Horizontal)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.slider.setPageStep(2)
         self.slider.setAccessibleName(title)
         self.text = label("")
         self.text.setFont(tabular(self.text.font()))

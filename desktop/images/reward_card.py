@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
     QSizePolicy,
-    QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,7 +21,7 @@ from PySide6.QtWidgets import (
 from desktop.images.align_rewards import TASTE, RewardEntry
 from desktop.images.reward_fields import REFERENCE, PictureEditor, options_form
 from desktop.theme import SPACE_S, SPACE_XS, Theme, tabular
-from desktop.widgets.field_editors import QuietComboBox
+from desktop.widgets.field_editors import QuietComboBox, QuietSlider
 from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, icon_button, label
 from engine.errors import EngineError
@@ -33,13 +32,6 @@ LARGEST_WEIGHT = 5.0
 NO_GRADIENT = "No gradient: improved by comparing trial pictures, which takes more of them."
 ROOM = 25.0
 """How far beyond 0 and 100 the bar reaches."""
-
-
-class QuietSlider(QSlider):
-    """A slider that leaves the wheel to the panel it is in."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
 
 
 class PositionBar(QWidget):

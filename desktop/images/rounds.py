@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
-from engine.errors import bad_file
+from desktop.images.records import reading_record
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
@@ -159,11 +159,10 @@ def read_trace(project: Project, about: Mapping[str, Any]) -> Trace:
         ``bad_file`` when the file is missing, damaged, or not what the manifest says.
     """
     # Not at the top: the window starts without it.
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     data = project.store.read(ArtifactRef.from_json(about["trace"]))
-    try:
+    with reading_record("this picture's rounds"):
         arrays = load(data)
         rounds = Rounds.of_arrays(
             arrays["residuals"],
@@ -174,12 +173,6 @@ def read_trace(project: Project, about: Mapping[str, Any]) -> Trace:
             int(about["rounds"]) - len(arrays["finished"]) + 1,
         )
         film = frames(arrays["film"], arrays["preview_rounds"]) if "film" in arrays else ()
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise bad_file(
-            "The record of this picture's rounds is damaged; the picture itself is not affected.",
-            "Run again makes picture and record anew.",
-            f"{type(error).__name__}: {error}",
-        ) from error
     return Trace(rounds, film)
 
 

@@ -43,7 +43,7 @@ class WidthMap(QWidget):
 
     def __init__(self, theme: Theme, title: str) -> None:
         super().__init__()
-        self._theme, self._title = theme, title
+        self._theme = theme
         self._values: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self._step = 0
         self.setAccessibleName(title)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
-from engine.errors import bad_file
+from desktop.images.records import reading_record
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def read_routes(project: Project, about: Mapping[str, Any], picture: ArtifactRef
         ``bad_file`` when a file is missing, damaged, or not what the manifest says.
     """
     # Not at the top: the window starts without it.
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = project.store.path(ArtifactRef.from_json(about["routes"]))
-    try:
+    with reading_record("what was computed for this picture"):
         with safe_open(path, "numpy") as file:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             facts = {key: int(value) for key, value in file.metadata().items()}
@@ -74,10 +74,3 @@ def read_routes(project: Project, about: Mapping[str, Any], picture: ArtifactRef
             found["shares"],
             QImage.fromData(project.store.read(picture)),
         )
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise bad_file(
-            "The record of what was computed for this picture is damaged; the picture itself is not "
-            "affected.",
-            "Run again makes picture and record anew.",
-            f"{type(error).__name__}: {error}",
-        ) from error

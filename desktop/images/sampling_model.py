@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from desktop.background import Background
+from desktop.images.records import Records
 from desktop.images.rounds import Rounds, Trace, read_trace
 from desktop.images.routes import Routes, read_routes
 from engine.errors import EngineError
@@ -47,12 +47,11 @@ class SamplingModel(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._project, self._background = project, background
+        self._project = project
         # The last pictures of the last jobs: what was finished longer ago is in files.
         self._running: OrderedDict[str, OrderedDict[int, Rounds]] = OrderedDict()
-        self._traces: OrderedDict[str, Trace | EngineError] = OrderedDict()
-        self._routes: OrderedDict[str, Routes | EngineError] = OrderedDict()
-        self._wanted: set[str] = set()
+        self._traces: Records[Trace] = Records(background, self.trace_ready.emit, TRACES_KEPT)
+        self._routes: Records[Routes] = Records(background, self.trace_ready.emit, TRACES_KEPT)
         bridge.measured.connect(self._measured)
 
     # --- running ----------------------------------------------------------------------------------
@@ -91,15 +90,7 @@ class SamplingModel(QObject):
         ``None`` while it is read; ``trace_ready`` follows.
         """
         key = str(about["trace"]["sha256"])
-        found = self._traces.get(key)
-        if found is not None:
-            self._traces.move_to_end(key)
-            return found
-        if key not in self._wanted:
-            self._wanted.add(key)
-            keep = partial(self._keep, key)
-            self._background.run(lambda: read_trace(self._project, about), keep, keep)
-        return None
+        return self._traces.get(key, lambda: read_trace(self._project, about))
 
     def routes(self, about: Mapping[str, Any], picture: ArtifactRef) -> Routes | EngineError | None:
         """What was computed for a result (its manifest's ``compute``), or why that is not known.
@@ -107,23 +98,4 @@ class SamplingModel(QObject):
         ``None`` while it is read; ``trace_ready`` follows.
         """
         key = f"{about['routes']['sha256']}/{picture.sha256}"
-        found = self._routes.get(key)
-        if found is None and key not in self._wanted:
-            self._wanted.add(key)
-            keep = partial(self._keep_routes, key)
-            self._background.run(lambda: read_routes(self._project, about, picture), keep, keep)
-        return found
-
-    def _keep_routes(self, key: str, routes: Routes | EngineError) -> None:
-        self._wanted.discard(key)
-        self._routes[key] = routes
-        while len(self._routes) > TRACES_KEPT:
-            self._routes.popitem(last=False)
-        self.trace_ready.emit(key)
-
-    def _keep(self, key: str, trace: Trace | EngineError) -> None:
-        self._wanted.discard(key)
-        self._traces[key] = trace
-        while len(self._traces) > TRACES_KEPT:
-            self._traces.popitem(last=False)
-        self.trace_ready.emit(key)
+        return self._routes.get(key, lambda: read_routes(self._project, about, picture))

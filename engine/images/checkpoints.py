@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from engine.images.dit import DiT, DiTConfig, position_table
 from engine.model_recognition import PRESET_HEADS
 from engine.weight_files import explain_mismatch
 from engine.weights_conversion import strip_wrappers
+
+Network = TypeVar("Network", bound=DiT)
 
 _LISTED_SHAPES = 6
 
@@ -56,10 +59,10 @@ def _block_count(keys: Iterable[str], pattern: str) -> int:
     return max(found) + 1 if found else 0
 
 
-def _unfilled(config: DiTConfig) -> DiT:
+def unfilled(make: Callable[[], Network]) -> Network:
     """A model whose numbers are still to be loaded: drawing 675 million first takes a minute."""
     with torch.device("meta"):
-        model = DiT(config)
+        model = make()
     return model.to_empty(device="cpu")
 
 
@@ -109,7 +112,8 @@ def official_config(state: Mapping[str, Tensor], num_heads: int | None) -> DiTCo
 def dit_from_official(tensors: Mapping[str, Tensor], num_heads: int | None = None) -> DiT:
     """Build a DiT from a state dict with the original program's keys; see :func:`official_config`."""
     state = dict(zip(strip_wrappers(tensors), tensors.values(), strict=True))
-    model = _unfilled(official_config(state, num_heads))
+    config = official_config(state, num_heads)
+    model = unfilled(lambda: DiT(config))
     load_strictly(model, state, "The checkpoint")
     return model.eval()
 
@@ -155,7 +159,7 @@ def dit_from_diffusers(
         freq_denominator=128 if original_numerics else 127,
         norm2_eps=1e-6 if original_numerics else config.get("norm_eps", 1e-5),
     )
-    model = _unfilled(dit)
+    model = unfilled(lambda: DiT(dit))
     load_strictly(model, _official_names(tensors, dit), "The diffusers folder")
     return model.eval()
 

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.errors import invalid_input
 from engine.images.dit import DiT, DiTConfig
-from engine.images.dynamic_dit import AS_TRAINED, DynamicConfig, DynamicDiT, Economy
+from engine.images.dynamic_dit import DynamicConfig, DynamicDiT
 from engine.images.routes import RouteLog
 
 SIZES = {"S": (384, 6, 12), "B": (768, 12, 12), "XL": (1152, 16, 28)}
@@ -157,25 +157,18 @@ def counted_macs(call: Callable[[], Tensor]) -> int:
 
 
 @torch.no_grad()
-def measure(
-    size: str,
-    static: DiT,
-    dynamic: DynamicDiT,
-    batch: int,
-    repeats: int,
-    economy: Economy = AS_TRAINED,
-) -> Row:
+def measure(size: str, static: DiT, dynamic: DynamicDiT, batch: int, repeats: int) -> Row:
     """Compare one evaluation of a batch, static and dynamic in turn."""
     x, t, y = inputs_for(static, batch)
     device = x.device
     log = RouteLog(static.config, dynamic.dynamic.groups, 1)
-    dynamic(x, t, y, None, economy, lambda plans, opened: log.observe(t, plans, opened))
+    dynamic(x, t, y, observe=lambda plans, opened: log.observe(t, plans, opened))
 
     def run_static() -> Tensor:
         return static(x, t, y)
 
     def run_dynamic() -> Tensor:
-        return dynamic(x, t, y, None, economy)
+        return dynamic(x, t, y)
 
     taken: dict[str, list[float]] = {"static": [], "dynamic": []}
     began = time.perf_counter()

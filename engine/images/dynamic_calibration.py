@@ -11,15 +11,13 @@ from torch import Tensor
 
 from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, Economy
 from engine.images.dynamic_files import write_dynamic
-from engine.images.generators import LatentGenerator, initial_noise
+from engine.images.generators import LatentGenerator
 from engine.images.generators.class_labels import label_denoiser
 from engine.images.generators.networks import Network
-from engine.images.params import DdimParams
 from engine.images.routes import Arithmetic, RouteLog
-from engine.images.samplers import ddim
-from engine.images.schedule import make_grid
+from engine.images.sheets import clean_state
+from engine.images.training import averaged_weights
 from engine.model_recognition import DYNAMIC_FILE
-from engine.weight_files import read_safetensors
 
 log = logging.getLogger("triptych.training")
 
@@ -41,10 +39,7 @@ def sampled(
     predict = label_denoiser(network, model.schedule, model.prediction, GUIDANCE, condition)
     routes = predict.routes
     assert routes is not None, "a DiT's arithmetic is known"
-    noise, _ = initial_noise([seed], model.latent_shape(None, None), steps, with_steps=False)
-    grid = make_grid(model.schedule, steps)
-    x_0 = ddim(predict, noise.double(), grid, (), DdimParams(), lambda *_: on_step(routes))
-    return x_0, routes
+    return clean_state(model, predict, seed, steps, lambda: on_step(routes)), routes
 
 
 def measured_curve(model: LatentGenerator, network: DynamicDiT) -> list[tuple[float, float]]:
@@ -70,9 +65,3 @@ def export(model: LatentGenerator, folder: Path, groups: int) -> None:
     network.load_state_dict(averaged_weights(folder / "dynamic"))
     network.requires_grad_(False)
     write_dynamic(network, folder / DYNAMIC_FILE, measured_curve(model, network))
-
-
-def averaged_weights(folder: Path) -> dict[str, Tensor]:
-    """The moving average in the state of a run."""
-    tensors = read_safetensors(folder / "state.safetensors")
-    return {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.images.dit import DiT, DiTBlock
 from engine.images.dynamic_dit import DynamicConfig, DynamicDiT
+from engine.images.dynamic_slices import channels_of, rows_of_thirds
 
 
 def head_importance(block: DiTBlock) -> Tensor:
@@ -34,9 +35,8 @@ def order_by_importance(model: DiT) -> None:
         attn, mlp = block.attn, block.mlp
         width = attn.qkv.weight.shape[1]
         heads = head_importance(block).argsort(descending=True, stable=True)
-        each = width // attn.num_heads
-        rows = (heads[:, None] * each + torch.arange(each, device=heads.device)).flatten()
-        thirds = torch.cat([rows, rows + width, rows + 2 * width])
+        rows = channels_of(heads, width // attn.num_heads)
+        thirds = rows_of_thirds(rows, width)
         attn.qkv.weight.copy_(attn.qkv.weight[thirds].clone())
         attn.qkv.bias.copy_(attn.qkv.bias[thirds].clone())
         attn.proj.weight.copy_(attn.proj.weight[:, rows].clone())

@@ -18,8 +18,8 @@ every share; and the channel groups may be finer than the heads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -73,10 +73,6 @@ class DynamicConfig:
 
     groups: int
     told_ratio: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dictionary; ``DynamicConfig(**data)`` is the inverse."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

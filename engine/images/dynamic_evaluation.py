@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from engine.images.dit import DiT
-from engine.images.dynamic_calibration import GUIDANCE, averaged_weights, sampled
+from engine.images.dynamic_calibration import GUIDANCE, sampled
 from engine.images.dynamic_dit import Economy
 from engine.images.dynamic_files import read_told_dynamic, told_for
-from engine.images.dynamic_training import TrainingSet, noised, training_set
+from engine.images.dynamic_training import training_set
 from engine.images.evaluation import (
     PictogramClassifier,
     kernel_distance,
@@ -34,9 +34,11 @@ from engine.images.evaluation import (
 )
 from engine.images.generators import LatentGenerator
 from engine.images.generators.networks import Network
+from engine.images.latents import TrainingSet, diffusion_loss
 from engine.images.pictograms import Pictograms, load_pictograms
 from engine.images.routes import Arithmetic
 from engine.images.sheets import save_sheet
+from engine.images.training import averaged_weights
 from engine.model_recognition import DYNAMIC_FILE
 from engine.weights import find_model
 
@@ -76,21 +78,12 @@ def samples(
 def losses(network: Network, things: TrainingSet, held_out: bool) -> float:
     """v-loss at 8 fixed times of up to 304 pictures each with fixed noise."""
     rows = torch.from_numpy(things.data.rows(held_out=held_out, toned=False))
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(1))[:304]].repeat(8)
-    at = (torch.arange(8).repeat_interleave(len(rows) // 8) + 0.5) / 8
-    clean = things.latents.mean[0, rows].float()
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    state, target = noised(clean, at, noise)
-    errors = []
-    for part in torch.arange(len(rows)).split(128):
-        output = network(
-            state[part],
-            1000 * at[part] - 0.5,
-            things.captions.labels[rows[part]],
-            things.captions.words[rows[part]],
-            network.log(1),
-        )
-        errors.append((output - target[part]).square().mean(dim=(1, 2, 3)))
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(1))[:304]]
+
+    def predict(x: Tensor, t: Tensor, y: Tensor, words: Tensor) -> Tensor:
+        return network(x, t, y, words, network.log(1))
+
+    errors = [diffusion_loss(predict, *part) for part in things.fixed(rows)]
     return torch.cat(errors).mean().item()
 
 

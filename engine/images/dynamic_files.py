@@ -13,12 +13,11 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import bad_file, invalid_input
-from engine.images.checkpoints import load_strictly, official_config
+from engine.images.checkpoints import load_strictly, official_config, unfilled
 from engine.images.dit import DiTConfig
 from engine.images.dynamic_dit import DynamicConfig, DynamicDiT
 from engine.model_recognition import DynamicFile, read_dynamic
@@ -26,15 +25,11 @@ from engine.weight_files import read_safetensors
 from engine.weights_conversion import strip_wrappers
 
 FORMAT = "dydit"
+ROUNDING = 5e-3
+"""Shares are shown in per cent: a slider's end must not be refused for what is rounded away."""
 
 Curve = Sequence[tuple[float, float]]
 """Pairs (told, computed share), both ascending."""
-
-
-def _unfilled(config: DiTConfig, dynamic: DynamicConfig) -> DynamicDiT:
-    with torch.device("meta"):
-        model = DynamicDiT(config, dynamic)
-    return model.to_empty(device="cpu")
 
 
 def dynamic_from_official(tensors: Mapping[str, Tensor], found: DynamicFile) -> DynamicDiT:
@@ -50,7 +45,7 @@ def dynamic_from_official(tensors: Mapping[str, Tensor], found: DynamicFile) -> 
     """
     state = dict(zip(strip_wrappers(tensors), tensors.values(), strict=True))
     config = official_config(state, found.heads)
-    model = _unfilled(config, DynamicConfig(found.groups))
+    model = unfilled(lambda: DynamicDiT(config, DynamicConfig(found.groups)))
     load_strictly(model, state, "The dynamic checkpoint")
     return model.eval()
 
@@ -86,7 +81,7 @@ def read_told_dynamic(path: Path, config: DiTConfig) -> tuple[DynamicDiT, Curve]
             f"{path.name} does not say how much it computes; it was not loaded.",
             "Get the model again.",
         )
-    model = _unfilled(config, DynamicConfig(found.groups, told_ratio=True))
+    model = unfilled(lambda: DynamicDiT(config, DynamicConfig(found.groups, told_ratio=True)))
     load_strictly(model, read_safetensors(path), "The dynamic transformer")
     return model.eval(), found.curve
 
@@ -110,7 +105,3 @@ def told_for(share: float, curve: Curve, name: str) -> float:
     low, high = shares[right - 1], shares[right]
     place = min(1.0, max(0.0, (share - low) / (high - low)))
     return told[right - 1] + place * (told[right] - told[right - 1])
-
-
-ROUNDING = 5e-3
-"""Shares are shown in per cent: a slider's end must not be refused for what is rounded away."""

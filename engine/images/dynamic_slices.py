@@ -227,9 +227,9 @@ def cut_attention(block: DynamicBlock, mask: Mask) -> AttentionSlice:
     qkv, proj = attn.qkv, attn.proj
     if all(mask):
         return AttentionSlice(qkv.weight, qkv.bias, proj.weight, proj.bias, len(mask))
-    rows = _channels(mask, qkv.weight.shape[1], qkv.weight.device)
     width = qkv.weight.shape[1]
-    thirds = torch.cat([rows, rows + width, rows + 2 * width])
+    rows = _open_channels(mask, width, qkv.weight.device)
+    thirds = rows_of_thirds(rows, width)
     return AttentionSlice(
         qkv.weight[thirds].contiguous(),
         qkv.bias[thirds].contiguous(),
@@ -244,7 +244,7 @@ def cut_mlp(block: DynamicBlock, mask: Mask) -> MlpSlice:
     fc1, fc2 = block.mlp.fc1, block.mlp.fc2
     if all(mask):
         return MlpSlice(fc1.weight, fc1.bias, fc2.weight, fc2.bias)
-    rows = _channels(mask, fc1.weight.shape[0], fc1.weight.device)
+    rows = _open_channels(mask, fc1.weight.shape[0], fc1.weight.device)
     return MlpSlice(
         fc1.weight[rows].contiguous(),
         fc1.bias[rows].contiguous(),
@@ -253,11 +253,20 @@ def cut_mlp(block: DynamicBlock, mask: Mask) -> MlpSlice:
     )
 
 
-def _channels(mask: Mask, width: int, device: torch.device) -> Tensor:
-    """Indices of the channels of the open parts, each of ``width / parts`` neighbours."""
-    each = width // len(mask)
+def channels_of(parts: Tensor, each: int) -> Tensor:
+    """Indices of the channels of ``parts (n,)``, each of ``each`` neighbours, in their order."""
+    return (parts[:, None] * each + torch.arange(each, device=parts.device)).flatten()
+
+
+def rows_of_thirds(rows: Tensor, width: int) -> Tensor:
+    """The same rows of the queries, the keys and the values of a ``qkv`` layer."""
+    return torch.cat([rows, rows + width, rows + 2 * width])
+
+
+def _open_channels(mask: Mask, width: int, device: torch.device) -> Tensor:
+    """Indices of the channels of the open parts."""
     parts = torch.tensor([i for i, open_ in enumerate(mask) if open_], device=device)
-    return (parts[:, None] * each + torch.arange(each, device=device)).flatten()
+    return channels_of(parts, width // len(mask))
 
 
 def _used(block: DynamicBlock) -> tuple[Tensor, ...]:

@@ -98,6 +98,9 @@ class RouteLog:
     def __init__(self, config: DiTConfig, groups: int, branches: int) -> None:
         self.config, self.groups, self.branches = config, groups, branches
         self._macs = BlockMacs.of(config)
+        self._fixed, self._static = fixed_macs(config), float(static_macs(config))
+        self._static_blocks = self._static - self._fixed
+        self._routers = router_macs(config, groups) if groups else 0
         self._pictures = 1
         self._routes: list[dict[float, StepRoute]] = [{}]
         self._counted: list[Arithmetic] = [Arithmetic()]
@@ -116,17 +119,16 @@ class RouteLog:
         tokens = torch.stack(opened, 1).cpu().numpy()
         widths = heads / self.config.num_heads, groups / self.groups * tokens.mean(2)
         blocks = (widths[0] * self._macs.attention + widths[1] * self._macs.mlp).sum(1)
-        full = self.config.depth * self._macs.total
-        self._count(blocks, router_macs(self.config, self.groups))
+        self._count(blocks, self._routers)
         rows = len(t) // self.branches
         for row, step in enumerate(t[:rows].tolist()):
             if (picture := self._picture(row, rows)) is not None:
-                share = float(blocks[row] / full)
+                share = float(blocks[row] / self._static_blocks)
                 self._routes[picture][step] = StepRoute(heads[row], groups[row], tokens[row], share)
 
     def observe_static(self, rows: int) -> None:
         """Note one evaluation of a static network with so many rows."""
-        self._count(np.full(rows, float(self.config.depth * self._macs.total)), 0)
+        self._count(np.full(rows, self._static_blocks), 0)
 
     def arithmetic(self, picture: int) -> Arithmetic | None:
         """Of one picture; ``None`` where rows could not be told apart."""
@@ -158,9 +160,8 @@ class RouteLog:
 
     def _count(self, blocks: NDArray[np.float64], routers: int) -> None:
         rows = len(blocks) // self.branches
-        fixed, full = fixed_macs(self.config), float(static_macs(self.config))
         for row, macs in enumerate(blocks):
-            found = Arithmetic(macs + fixed + routers, full, macs, full - fixed)
+            found = Arithmetic(macs + self._fixed + routers, self._static, macs, self._static_blocks)
             self.total += found
             if (picture := self._picture(row % rows, rows)) is not None:
                 self._counted[picture] += found

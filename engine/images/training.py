@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from engine.images.autoencoder import Autoencoder, AutoencoderConfig
 from engine.images.dit import DiT, DiTConfig
 from engine.images.generators import LatentGenerator
+from engine.images.latents import LatentSet, TrainingSet, diffusion_loss, encode_all
 from engine.images.pictograms import Pictograms, load_pictograms, move_and_scale
 from engine.images.sheets import SHEET_PROMPTS, sample, save_sheet
 from engine.images.vocabulary import Vocabulary
@@ -245,89 +246,6 @@ def train_autoencoder(
     return run
 
 
-@dataclass(frozen=True)
-class LatentSet:
-    """Encoded training pictures: several views of each, as posterior mean and deviation.
-
-    ``mean`` and ``deviation`` are ``(views, n, C, s, s)`` float16, already normalised by ``shift``
-    and ``scale`` ``(C,)``: the stored latent is ``(z - shift) / scale``.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-    shift: Tensor
-    scale: Tensor
-
-
-@torch.no_grad()
-def encode_all(
-    data: Pictograms, model: Autoencoder, device: torch.device, views: int, seed: int = 0
-) -> LatentSet:
-    """Encode the whole set: view 0 is the picture, 1 its mirror, further ones are moved a little."""
-    generator = torch.Generator().manual_seed(seed)
-    model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    all_means, all_deviations = [], []
-    for view in range(views):
-        means, deviations = [], []
-        for start in range(0, len(data.labels), 64):
-            rows = np.arange(start, min(start + 64, len(data.labels)))
-            images = data.pixels(rows)
-            if view >= 2:
-                images = move_and_scale(images, 3.0, (0.94, 1.02), generator)
-            if view % 2:
-                mirrored = torch.from_numpy(data.mirrorable[rows])[:, None, None, None]
-                images = torch.where(mirrored, images.flip(3), images)
-            images = images.to(device, memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16):
-                mean, log_variance = model.encode(images)
-            means.append(mean.float().cpu())
-            deviations.append((0.5 * log_variance.float()).exp().cpu())
-        all_means.append(torch.cat(means))
-        all_deviations.append(torch.cat(deviations))
-    mean, deviation = torch.stack(all_means), torch.stack(all_deviations)
-    trained = torch.from_numpy(data.rows(held_out=False))
-    sample = mean[0, trained]
-    shift = sample.mean(dim=(0, 2, 3))
-    scale = sample.std(dim=(0, 2, 3))
-    mean = (mean - shift[:, None, None]) / scale[:, None, None]
-    deviation = deviation / scale[:, None, None]
-    return LatentSet(mean.half(), deviation.half(), shift, scale)
-
-
-class CaptionSampler:
-    """Captions as padded word indices, with the dropouts that make guidance possible."""
-
-    def __init__(self, data: Pictograms, vocabulary: Vocabulary) -> None:
-        parsed = [vocabulary.parse(caption).words for caption in data.captions]
-        self.words = torch.full((len(parsed), max(map(len, parsed))), -1)
-        for row, indices in enumerate(parsed):
-            self.words[row, : len(indices)] = torch.tensor(indices)
-        self.labels = torch.from_numpy(data.labels)
-        self.null_label = len(vocabulary.class_names)
-
-    def draw(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Words ``(B, M)``, labels ``(B,)``: class and all words dropped in 10 %, each word in 5 %."""
-        words, labels = self.words[rows].clone(), self.labels[rows].clone()
-        words[torch.rand(words.shape, generator=generator) < 0.05] = -1
-        words[torch.rand(len(rows), generator=generator) < 0.1] = -1
-        labels[torch.rand(len(rows), generator=generator) < 0.1] = self.null_label
-        return words, labels
-
-
-def diffusion_loss(
-    network: Callable[..., Tensor], clean: Tensor, at: Tensor, noise: Tensor, y: Tensor, words: Tensor
-) -> Tensor:
-    """Mean squared error ``(B,)`` of the v-prediction at continuous times ``at (B,)`` in [0, 1].
-
-    alpha = cos(pi/2 (0.998 u + 0.001)), v = alpha eps - sigma x_0; the network is told 1000 u - 0.5,
-    which are the indices of the tabulated ``cosine_v`` schedule.
-    """
-    angle = torch.pi / 2 * (0.998 * at + 0.001)
-    alpha, sigma = (part[:, None, None, None] for part in (angle.cos(), angle.sin()))
-    predicted = network(alpha * clean + sigma * noise, 1000 * at - 0.5, y, words)
-    return (predicted.float() - (alpha * noise - sigma * clean)).square().mean(dim=(1, 2, 3))
-
-
 def train_transformer(
     data: Pictograms,
     autoencoder: Autoencoder,
@@ -341,6 +259,7 @@ def train_transformer(
     """Second stage. Logs the training loss and the held-out loss of the averaged weights."""
     vocabulary = data.vocabulary()
     latents = encode_all(data, autoencoder, device, views)
+    things = TrainingSet(data, latents, vocabulary)
     config = DiTConfig(
         input_size=autoencoder.config.latent_size,
         patch_size=2,
@@ -359,17 +278,10 @@ def train_transformer(
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01)
     adam = torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
     run = Run(folder, minutes, device, model, [muon, adam], decay=0.9985, hold=0.6, floor=0.02)
-    captions = CaptionSampler(data, vocabulary)
-    rows = torch.from_numpy(data.rows(held_out=False))
-    chance = torch.from_numpy(data.weights)[rows]
     generator = torch.Generator().manual_seed(1 + run.clock.step)
     mean_loss, sheet_at = 0.0, time.monotonic()
     for step in run.steps(batch):
-        picked = rows[torch.multinomial(chance, batch, replacement=True, generator=generator)]
-        view = torch.randint(views, (batch,), generator=generator)
-        spread = torch.randn(latents.mean[0, picked].shape, generator=generator)
-        clean = latents.mean[view, picked].float() + latents.deviation[view, picked] * spread
-        words, labels = captions.draw(picked, generator)
+        clean, labels, words = things.draw(batch, generator)
         at = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
         noise = torch.randn(clean.shape, generator=generator)
         inputs = [tensor.to(device) for tensor in (clean, at, noise, labels, words)]
@@ -380,7 +292,7 @@ def train_transformer(
         if step % 200 == 199:
             run.record(
                 loss=mean_loss,
-                held_out=held_out_loss(run.average.module, data, latents, captions, device),
+                held_out=held_out_loss(run.average.module, things, device),
             )
         if time.monotonic() - sheet_at > SHEET_EVERY_SECONDS:
             sheet_at = time.monotonic()
@@ -402,23 +314,13 @@ def take_snapshot(
 
 
 @torch.no_grad()
-def held_out_loss(
-    network: nn.Module,
-    data: Pictograms,
-    latents: LatentSet,
-    captions: CaptionSampler,
-    device: torch.device,
-) -> float:
+def held_out_loss(network: Callable[..., Tensor], things: TrainingSet, device: torch.device) -> float:
     """v-loss on the untoned held-out pictures at 8 fixed times each, with fixed noise."""
-    rows = torch.from_numpy(data.rows(held_out=True, toned=False)).repeat(8)
-    at = (torch.arange(8).repeat_interleave(len(rows) // 8) + 0.5) / 8
-    clean = latents.mean[0, rows].float()
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    inputs = (clean, at, noise, captions.labels[rows], captions.words[rows])
+    rows = torch.from_numpy(things.data.rows(held_out=True, toned=False))
     with torch.autocast(device.type, torch.bfloat16):
         parts = [
-            diffusion_loss(network, *(tensor[start : start + 128].to(device) for tensor in inputs))
-            for start in range(0, len(rows), 128)
+            diffusion_loss(network, *(tensor.to(device) for tensor in part))
+            for part in things.fixed(rows)
         ]
     return torch.cat(parts).mean().item()
 
@@ -454,10 +356,15 @@ def save_transformer(
 def load_autoencoder(folder: Path) -> Autoencoder:
     """The averaged autoencoder of a finished or running first stage."""
     model = Autoencoder(AutoencoderConfig(decoder_widths=(128, 96, 48)))
+    model.load_state_dict(averaged_weights(folder))
+    return model.eval()
+
+
+def averaged_weights(folder: Path) -> dict[str, Tensor]:
+    """The moving average in the state of a finished or running training."""
     with safe_open(folder / "state.safetensors", "pt") as file:
         tensors = {k: file.get_tensor(k) for k in file.keys() if k.startswith("ema.")}  # noqa: SIM118
-    model.load_state_dict(_with_prefix(tensors, "ema."))
-    return model.eval()
+    return _with_prefix(tensors, "ema.")
 
 
 def main(arguments: list[str] | None = None) -> None:

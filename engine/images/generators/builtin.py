@@ -65,8 +65,7 @@ class LatentGenerator:
         self._shift = torch.tensor(about["latent_shift"], device=self.device).view(shape)
         self._scale = torch.tensor(about["latent_scale"], device=self.device).view(shape)
         self.networks: Networks
-        if (folder / DYNAMIC_FILE).exists():
-            file = folder / DYNAMIC_FILE
+        if (file := folder / DYNAMIC_FILE).exists():
             self.networks = ToldNetworks(self.model, file, info.title, self.device)
         else:
             self.networks = StaticNetworks(self.model, info.title)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.images.dynamic_calibration import averaged_weights, sampled
+from engine.images.dynamic_calibration import sampled
 from engine.images.dynamic_costs import computed_share
 from engine.images.dynamic_dit import DynamicDiT, Economy
 from engine.images.dynamic_files import read_told_dynamic, write_dynamic
@@ -24,6 +24,7 @@ from engine.images.dynamic_training import (
 from engine.images.generators import LatentGenerator
 from engine.images.generators.networks import Network
 from engine.images.pictograms import load_pictograms
+from engine.images.training import averaged_weights
 from engine.weights import find_model
 
 pytestmark = pytest.mark.usefixtures("single_thread")

@@ -14,12 +14,11 @@ from engine.errors import EngineError
 from engine.images.dit import DiT, DiTConfig
 from engine.images.evaluation import kernel_distance, nearest_distance
 from engine.images.generators import LatentGenerator
+from engine.images.latents import CaptionSampler, diffusion_loss
 from engine.images.pictograms import load_pictograms, move_and_scale
 from engine.images.sheets import sample
 from engine.images.training import (
-    CaptionSampler,
     Run,
-    diffusion_loss,
     learning_rate_factor,
     load_autoencoder,
     peak_signal_to_noise,
