@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QSlider, QVBoxLayout, QWidget
 
 from desktop.images.parameters_panel import ActionButton
 from desktop.images.routes import Routes
+from desktop.images.run_figures import Comparison, FigureTable, macs_text, seconds_text
 from desktop.theme import SPACE_S, Theme, tabular
 from desktop.widgets.field_editors import ChoiceEditor
 from desktop.widgets.parts import label, line
@@ -142,6 +143,9 @@ class RouteView(QWidget):
         self.block = ChoiceEditor([(-1, "All blocks")], "Blocks")
         self.places = PlaceMap(theme)
         self.complete = complete
+        self.complete_note = label("", "muted", wrap=True)
+        self.table = FigureTable()
+        self.table.hide()
         self._maps = QWidget()
         inner = QVBoxLayout(self._maps)
         inner.setContentsMargins(0, 0, 0, 0)
@@ -167,6 +171,8 @@ class RouteView(QWidget):
             self.note,
             self._maps,
             self.complete,
+            self.complete_note,
+            self.table,
         ):
             layout.addWidget(widget)
         self.slider.valueChanged.connect(self._show_step)
@@ -179,6 +185,27 @@ class RouteView(QWidget):
         self.figures.setText(figures)
         self.note.setText(note)
         self.note.setVisible(bool(note))
+
+    def show_comparison(self, found: Comparison | None, note: str) -> None:
+        """Show the figures of both pictures, and how far the comparison is."""
+        text = note
+        self.table.setVisible(found is not None)
+        if found is not None:
+            mine, other = found.mine, found.other
+            self.table.show_rows(
+                [
+                    ("", "This one", "100 %"),
+                    ("GMAC", macs_text(mine.macs), macs_text(other.macs)),
+                    ("Seconds", seconds_text(mine.seconds), seconds_text(other.seconds)),
+                    ("PSNR", found.agreement.psnr_text, ""),
+                ]
+            )
+            verdict = found.verdict("computing less")
+            if mine.pictures > 1:
+                verdict = f"Its seconds are those of {mine.pictures} pictures together."
+            text = f"{note} {verdict}".strip()
+        self.complete_note.setText(text)
+        self.complete_note.setVisible(bool(text))
 
     def show_routes(self, routes: Routes | None) -> None:
         """Show a run, or no maps."""

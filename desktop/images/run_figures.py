@@ -1,4 +1,4 @@
-"""The figures of a parallel run beside those of the sequential one."""
+"""The figures of a run beside those of its twin."""
 
 from __future__ import annotations
 
@@ -29,42 +29,83 @@ class Figures:
         Of the network, for this picture; both branches of guidance are one.
     seconds
         Of all ``pictures`` that were made together.
+    macs
+        Multiply-accumulates, counted.
     """
 
     rounds: int
     evaluations: int | None = None
     seconds: float | None = None
     pictures: int = 1
+    macs: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A parallel picture and its sequential twin, both measured.
+    """A picture and its twin, both measured.
 
     Attributes
     ----------
     twin
-        Result id of the sequential picture.
+        Result id of the twin.
+    mine, other
+        What the picture took, and what its twin did.
     """
 
     twin: int
-    parallel: Figures
-    sequential: Figures
+    mine: Figures
+    other: Figures
     agreement: Agreement
 
-    def verdict(self) -> str:
-        """Which was faster here, as measured; nothing where that cannot be said."""
-        mine, other = self.parallel.seconds, self.sequential.seconds
-        if not mine or not other:
+    def verdict(self, way: str) -> str:
+        """Whether this ``way`` was faster here, as measured; nothing where that cannot be said."""
+        mine, other = self.mine, self.other
+        if not mine.seconds or not other.seconds or mine.pictures != other.pictures:
             return ""
-        if self.parallel.pictures != self.sequential.pictures:
-            return ""
-        ratio = other / mine
+        ratio = other.seconds / mine.seconds
         if ratio >= 1.05:
-            return f"Measured here: parallel was {ratio:.1f} times as fast."
+            return f"Measured here: {way} was {ratio:.1f} times as fast."
         if ratio <= 0.95:
-            return f"Measured here: parallel took {1 / ratio:.1f} times as long."
+            return f"Measured here: {way} took {1 / ratio:.1f} times as long."
         return "Measured here: both took equally long."
+
+
+class FigureTable(QWidget):
+    """Rows of a name and two figures; the first row names the columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(SPACE_M)
+        self._grid.setVerticalSpacing(SPACE_XS)
+        self._grid.setColumnStretch(0, 1)
+        self._cells: list[QLabel] = []
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table's texts."""
+        texts = [cell.text() for cell in self._cells]
+        return [tuple(texts[at : at + 3]) for at in range(0, len(texts), 3)]
+
+    def show_rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Show these and no others."""
+        while len(self._cells) > 3 * len(rows):
+            cell = self._cells.pop()
+            self._grid.removeWidget(cell)
+            cell.deleteLater()
+        right = Qt.AlignmentFlag.AlignRight
+        while len(self._cells) < 3 * len(rows):
+            row, column = divmod(len(self._cells), 3)
+            cell = label("", "muted" if row == 0 or column == 0 else "")
+            cell.setFont(tabular(cell.font()))
+            if column == 0:
+                self._grid.addWidget(cell, row, column)
+            else:
+                self._grid.addWidget(cell, row, column, right)
+            self._cells.append(cell)
+        for cell, text in zip(self._cells, (text for row in rows for text in row), strict=True):
+            cell.setText(text)
 
 
 class RunFigures(QWidget):
@@ -79,24 +120,17 @@ class RunFigures(QWidget):
         self.steps = label("", "muted", wrap=True)
         self.steps.setFont(tabular(self.steps.font()))
         self.note = label("", "muted", wrap=True)
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(SPACE_M)
-        self._grid.setVerticalSpacing(SPACE_XS)
-        self._grid.setColumnStretch(0, 1)
-        self._cells: list[QLabel] = []
+        self.table = FigureTable()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_S)
-        for widget in (self.state, self.bar, self.steps):
+        for widget in (self.state, self.bar, self.steps, self.table, self.note):
             layout.addWidget(widget)
-        layout.addLayout(self._grid)
-        layout.addWidget(self.note)
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """The table's texts."""
-        texts = [cell.text() for cell in self._cells]
-        return [tuple(texts[at : at + 3]) for at in range(0, len(texts), 3)]
+        return self.table.rows
 
     def show_state(self, state: str, converged: int, steps: int) -> None:
         """How far it is, or how it ended."""
@@ -118,7 +152,7 @@ class RunFigures(QWidget):
             ("", "Parallel", "Sequential"),
             ("Rounds", f"{parallel.rounds:,}", f"{sequential.rounds:,}"),
             ("Evaluations", _number(parallel.evaluations), _number(sequential.evaluations)),
-            ("Seconds", _seconds(parallel.seconds), _seconds(sequential.seconds)),
+            ("Seconds", seconds_text(parallel.seconds), seconds_text(sequential.seconds)),
         ]
         if close is not None:
             rows += [("RMS", close.rms_text, ""), ("PSNR", close.psnr_text, "")]
@@ -126,32 +160,20 @@ class RunFigures(QWidget):
         if parallel.pictures > 1:
             together = f"The seconds in parallel are those of {parallel.pictures} pictures together."
             note = f"{together} {note}".strip()
-        self._fill(rows)
+        self.table.show_rows(rows)
         self.note.setText(note)
         self.note.setVisible(bool(note))
-
-    def _fill(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        while len(self._cells) > 3 * len(rows):
-            cell = self._cells.pop()
-            self._grid.removeWidget(cell)
-            cell.deleteLater()
-        right = Qt.AlignmentFlag.AlignRight
-        while len(self._cells) < 3 * len(rows):
-            row, column = divmod(len(self._cells), 3)
-            cell = label("", "muted" if row == 0 or column == 0 else "")
-            cell.setFont(tabular(cell.font()))
-            if column == 0:
-                self._grid.addWidget(cell, row, column)
-            else:
-                self._grid.addWidget(cell, row, column, right)
-            self._cells.append(cell)
-        for cell, text in zip(self._cells, (text for row in rows for text in row), strict=True):
-            cell.setText(text)
 
 
 def _number(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
-def _seconds(value: float | None) -> str:
+def macs_text(value: float | None) -> str:
+    """Billions of multiply-accumulates, or that nobody knows."""
+    return UNKNOWN if value is None else f"{value / 1e9:,.1f}"
+
+
+def seconds_text(value: float | None) -> str:
+    """Seconds of a run, or that nobody knows."""
     return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"

@@ -47,7 +47,7 @@ def action(actions: Actions, name: str) -> QAction:
     return actions.action(f"{WORKSPACE}.{name}")
 
 
-def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool) -> None:
+def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool, completing: bool) -> None:
     """Enable what can be done with the picture of this manifest; empty for no picture."""
     parallel = twins.is_parallel(manifest)
     can_vary = twins.can_vary(manifest)
@@ -57,7 +57,7 @@ def enable(actions: Actions, manifest: Mapping[str, Any], *, comparing: bool) ->
         "solve_rest": twins.is_unfinished(manifest),
         "vary_step": can_vary,
         "replay": parallel,
-        "compute_all": twins.computes_less(manifest),
+        "compute_all": twins.computes_less(manifest) and not completing,
     }
     for name, enabled in able.items():
         action(actions, name).setEnabled(enabled)

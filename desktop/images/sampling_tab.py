@@ -15,12 +15,14 @@ from desktop.images.parameters_panel import computed_text
 from desktop.images.rounds import STOPPED, Rounds, Trace
 from desktop.images.routes import Routes
 from desktop.images.run_figures import CPU_NOTE, Figures
-from desktop.images.sampling_jobs import SamplingJobs, figures_of
+from desktop.images.sampling_jobs import SamplingJobs
 from desktop.images.sampling_model import SamplingModel
 from desktop.images.sampling_panel import SamplingPanel
 from desktop.images.showing import Showing
 from desktop.images.specs import ALIGN, settings_of
 from desktop.images.subject import Subject
+from desktop.images.twin_jobs import COMPLETE_TWIN, SEQUENTIAL_TWIN, TwinJobs, figures_of
+from desktop.images.twin_view import TwinView
 from desktop.services import Services
 from desktop.widgets.compare_view import CompareMode
 from engine.errors import EngineError
@@ -58,7 +60,17 @@ class SamplingTab(QObject):
         self._services, self._model, self._showing = services, model, showing
         self._controls, self._background = controls, background
         self.rounds = SamplingModel(services.project, services.bridge, background, self)
-        self.jobs = SamplingJobs(services, model, background, self)
+        self.jobs = SamplingJobs(services, model, self)
+        self.sequential = self._twin_view(
+            TwinJobs(services, model, background, SEQUENTIAL_TWIN, self),
+            ("Parallel", "Sequential"),
+            CompareMode.DIFFERENCE,
+        )
+        self.complete = self._twin_view(
+            TwinJobs(services, model, background, COMPLETE_TWIN, self),
+            ("Less computed", "100 %"),
+            CompareMode.WIPE,
+        )
         handlers: dict[str, Callable[[], object]] = {
             "sampling": self.reveal.emit,
             "compare_sequential": self._compare,
@@ -66,7 +78,7 @@ class SamplingTab(QObject):
             "solve_rest": lambda: self._guarded(self.jobs.go_on),
             "vary_step": self._go_to_vary,
             "replay": self._play,
-            "compute_all": lambda: self._guarded(self.jobs.compute_all),
+            "compute_all": self._compare_complete,
         }
         sampling_actions.define(services.actions, handlers)
         names = ("compare_sequential", "sample_parallel", "solve_rest", "compute_all")
@@ -84,11 +96,11 @@ class SamplingTab(QObject):
         self._model.jobs_changed.connect(self.refresh)
         self.rounds.measured.connect(self._measured)
         self.rounds.trace_ready.connect(lambda _key: self.refresh())
-        self.jobs.changed.connect(self._comparison_changed)
-        self.jobs.compared.connect(self._compared)
+        for view in (self.sequential, self.complete):
+            view.jobs.changed.connect(self._comparison_changed)
+            view.jobs.compared.connect(lambda _result: self.refresh())
+            view.opening.connect(self.panel.replay.rewind)
         self.jobs.submitted.connect(self.submitted)
-        self.jobs.completed.connect(self._completed)
-        self.jobs.problem.connect(self._tell)
         self._controls.changed.connect(self._show_keep)
         panel = self.panel
         panel.shown.connect(self.refresh)
@@ -98,6 +110,12 @@ class SamplingTab(QObject):
         panel.problem.connect(self._tell)
         panel.replay.chosen.connect(self._replay)
         panel.vary.requested.connect(self._vary)
+
+    def _twin_view(self, jobs: TwinJobs, names: tuple[str, str], mode: CompareMode) -> TwinView:
+        return TwinView(self._services, self._showing, jobs, names, mode, self._meant, self)
+
+    def _meant(self) -> int | None:
+        return None if self._record is None else self._record.id
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -142,8 +160,13 @@ class SamplingTab(QObject):
         return found
 
     def _enable_actions(self) -> None:
-        busy = self._record is not None and self.jobs.busy(self._record)
-        sampling_actions.enable(self._services.actions, self._manifest, comparing=busy)
+        record = self._record
+        busy = [
+            record is not None and view.jobs.busy(record) for view in (self.sequential, self.complete)
+        ]
+        sampling_actions.enable(
+            self._services.actions, self._manifest, comparing=busy[0], completing=busy[1]
+        )
 
     def _show_message(self, text: str) -> None:
         self.panel.show_rounds(None)
@@ -152,7 +175,7 @@ class SamplingTab(QObject):
     def _show_result(self, record: ResultRecord) -> None:
         name = str(twins.sampler_of(self._manifest).get("name", ""))
         if self._about:
-            self.jobs.look(record)
+            self.sequential.jobs.look(record)
             self._show_parallel(record)
             self._show_vary(record)
         elif self._manifest.get("sequential_of"):
@@ -193,6 +216,9 @@ class SamplingTab(QObject):
         note = str(found) if isinstance(found, EngineError) else ""
         view.show_figures(computed_text(self._manifest), note)
         view.show_routes(found if isinstance(found, Routes) else None)
+        view.complete.setVisible(twins.computes_less(self._manifest))
+        jobs = self.complete.jobs
+        view.show_comparison(jobs.comparison(record), jobs.note(record))
 
     def _show_parallel(self, record: ResultRecord) -> None:
         about, panel = self._about, self.panel
@@ -217,7 +243,7 @@ class SamplingTab(QObject):
             compare=varied is None,
             vary=True,
         )
-        panel.show_compare_note(self.jobs.note(record))
+        panel.show_compare_note(self.sequential.jobs.note(record))
         self._show_figures(record)
 
     def _known_rounds(self, trace: Trace | EngineError | None) -> Rounds | None:
@@ -229,17 +255,15 @@ class SamplingTab(QObject):
         return Rounds(int(self._about["steps"]), float(self._about["tolerance"]))
 
     def _show_figures(self, record: ResultRecord) -> None:
-        comparison = self.jobs.comparison(record)
+        comparison = self.sequential.jobs.comparison(record)
         note = self._machine_note(record)
         if comparison is None:
             steps = twins.varied_at(self._manifest) or twins.steps_of(self._manifest)
             expected = Figures(steps, steps)
             self.panel.figures.show_table(figures_of(self._manifest), expected, note=note)
             return
-        note = f"{comparison.verdict()} {note}".strip()
-        self.panel.figures.show_table(
-            comparison.parallel, comparison.sequential, comparison.agreement, note
-        )
+        note = f"{comparison.verdict('parallel')} {note}".strip()
+        self.panel.figures.show_table(comparison.mine, comparison.other, comparison.agreement, note)
 
     def _machine_note(self, record: ResultRecord) -> str:
         """What the engine measured of batches on the machine that made a picture."""
@@ -359,12 +383,16 @@ class SamplingTab(QObject):
     # --- comparing --------------------------------------------------------------------------------
 
     def _compare(self) -> None:
-        if self._record is None:
-            return
         self.reveal.emit()
-        # The stage stays with this picture while its twin is made.
-        self._showing.show_results([self._record.id])
-        self._guarded(self.jobs.compare)
+        self.sequential.ask()
+
+    def _compare_complete(self) -> None:
+        self.reveal.emit()
+        self.complete.ask()
+
+    def _comparison_changed(self, result: int) -> None:
+        if self._record is not None and self._record.id == result:
+            self.refresh()
 
     def _guarded(self, do: Callable[[int], None]) -> None:
         if self._record is None:
@@ -373,47 +401,6 @@ class SamplingTab(QObject):
             do(self._record.id)
         except EngineError as error:
             self._tell(error)
-
-    def _comparison_changed(self, result: int) -> None:
-        if self._record is not None and self._record.id == result:
-            self._enable_actions()
-            self.panel.show_compare_note(self.jobs.note(self._record))
-            if self._about:
-                self._show_figures(self._record)
-
-    def _compared(self, result: int) -> None:
-        if self._record is not None and self._record.id == result:
-            self._open_comparison(result)
-            self.refresh()
-            return
-        self._services.notifications.post(
-            "success",
-            "The comparison with the sequential run is there.",
-            actions=[("Show", lambda: self._open_comparison(result))],
-        )
-
-    def _open_comparison(self, result: int) -> None:
-        try:
-            comparison = self.jobs.comparison(self._services.project.result(result))
-        except EngineError as error:
-            self._tell(error)
-            return
-        if comparison is None:
-            return
-        if self._record is None or self._record.id != result:
-            self._showing.show_results([result])
-        self.panel.replay.rewind()
-        self._showing.replay(result, None)
-        names = ("Parallel", "Sequential")
-        self._showing.compare(result, comparison.twin, names, CompareMode.DIFFERENCE)
-
-    def _completed(self, result: int, twin: int) -> None:
-        """Show a picture beside the one with all of the arithmetic; elsewhere, say that it is there."""
-        if self._record is not None and self._record.id == result:
-            names = ("Less computed", "100 %")
-            self._showing.compare(result, twin, names, CompareMode.WIPE)
-            return
-        self._services.notifications.post("success", "The picture at 100 % is there.")
 
     def _saved(self, name: str) -> None:
         self._services.notifications.post("success", f"Saved {name}.")

@@ -1,7 +1,7 @@
-"""Jobs made from a picture: its sequential or parallel twin, and variations of it.
+"""Jobs made from a picture: its sequential, parallel or complete twin, and variations of it.
 
-Twins have the same seed and settings and make the same picture (within the tolerance) by the other
-way of sampling.
+Twins have the same seed and settings. The sequential and the parallel one make the same picture
+(within the tolerance) by the other way of sampling; the complete one leaves out no arithmetic.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ SEARCHED = 500
 
 def computes_less(manifest: Mapping[str, Any]) -> bool:
     """Whether a picture was made with less than all of its network's arithmetic."""
-    return (manifest.get("compute") or {}).get("routes") is not None
+    about = manifest.get("compute") or {}
+    return about.get("routes") is not None and float(about.get("block_ratio", 1.0)) < 1.0
 
 
 def complete_twin(manifest: Mapping[str, Any]) -> JobSpec:
@@ -33,8 +34,13 @@ def complete_twin(manifest: Mapping[str, Any]) -> JobSpec:
     Raises
     ------
     EngineError
-        ``bad_file`` when the manifest is of another kind of job.
+        ``invalid_input`` for a picture that was made with all of it.
     """
+    if not computes_less(manifest):
+        raise invalid_input(
+            "This picture was made with all of the network's arithmetic; nothing was started.",
+            "Move the slider Compute to make one with less.",
+        )
     spec = JobSpec.from_json(manifest["spec"])
     # Unasked, a model that is told how much computes everything; one that is not, what it was made for.
     told = (manifest.get("compute") or {}).get("share") is not None

@@ -112,10 +112,17 @@ class DynamicBlock(DiTBlock):
         self.token_selection = TokenRouter(width, dynamic.told_ratio)
 
     def masked(
-        self, x: Tensor, condition: Tensor, code: Tensor, decide: Decide, computed: Tensor | None
+        self,
+        x: Tensor,
+        condition: Tensor,
+        code: Tensor,
+        decide: Decide,
+        computed: Tensor | None,
+        decide_tokens: Decide | None = None,
     ) -> tuple[Tensor, BlockGates]:
         """The block with all its arithmetic and closed parts multiplied away.
 
+        ``decide`` makes gates of logits, ``decide_tokens`` those of tokens where they differ;
         ``computed (B,)`` marks rows that are computed completely, whatever the routers say.
         """
         batch, tokens, width = x.shape
@@ -134,7 +141,7 @@ class DynamicBlock(DiTBlock):
         mixed = F.scaled_dot_product_attention(query, key, value)
         mixed = mixed * heads[:, :, None, None].to(mixed.dtype)
         x = x + gate_a[:, None] * self.attn.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
-        opened = decide(self.token_selection.logits(x, code))
+        opened = (decide_tokens or decide)(self.token_selection.logits(x, code))
         if computed is not None:
             opened = torch.where(computed[:, None], 1.0, opened)
         hidden = self.mlp.fc1(modulate(self.norm2(x), shift_m, scale_m))
@@ -257,6 +264,7 @@ class DynamicDiT(DiT):
         *,
         ratio: Tensor | None = None,
         decide: Decide = hard_gates,
+        decide_tokens: Decide | None = None,
         complete: Tensor | None = None,
     ) -> tuple[Tensor, list[BlockGates]]:
         """The training form: output ``(B, C_out, S, S)`` and every block's gates.
@@ -267,8 +275,8 @@ class DynamicDiT(DiT):
             See :class:`DiT`.
         ratio
             Wanted share ``(B,)`` for a network that is told; all of it by default.
-        decide
-            From logits to gates.
+        decide, decide_tokens
+            From logits to gates, of all parts or of tokens where theirs differ.
         complete
             Rows ``(B,)`` bool that are computed completely whatever the routers say.
         """
@@ -276,7 +284,7 @@ class DynamicDiT(DiT):
         code = self.routing_code(time, torch.ones_like(t) if ratio is None else ratio)
         gates = []
         for block in self.dynamic_blocks:
-            tokens, found = block.masked(tokens, condition, code, decide, complete)
+            tokens, found = block.masked(tokens, condition, code, decide, complete, decide_tokens)
             gates.append(found)
         return self.unpatchify(self.final_layer(tokens, condition)), gates
 

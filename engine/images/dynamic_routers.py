@@ -33,15 +33,18 @@ def hard_gates(logits: Tensor) -> Tensor:
 class GumbelGates:
     """The gates of training: hard forwards, the noisy sigmoid's gradient backwards (section 2.1).
 
-    The difference of two Gumbel draws is one logistic draw; ``temperature`` shapes the gradient only.
+    The difference of two Gumbel draws is one logistic draw; ``temperature`` shapes the gradient only,
+    and ``noise`` scales the draw: at 0 the gates are those of evaluation.
     """
 
-    def __init__(self, generator: torch.Generator | None = None, temperature: float = 5.0) -> None:
-        self.generator, self.temperature = generator, temperature
+    def __init__(
+        self, generator: torch.Generator | None = None, temperature: float = 5.0, noise: float = 1.0
+    ) -> None:
+        self.generator, self.temperature, self.noise = generator, temperature, noise
 
     def __call__(self, logits: Tensor) -> Tensor:
         uniform = torch.rand(logits.shape, generator=self.generator).clamp(1e-6, 1 - 1e-6)
-        noisy = logits + torch.logit(uniform).to(logits.device)
+        noisy = logits + self.noise * torch.logit(uniform).to(logits.device)
         soft = torch.sigmoid(noisy / self.temperature)
         return (soft > 0.5).to(soft.dtype) - soft.detach() + soft
 

@@ -66,6 +66,14 @@ class Recipe:
     arithmetic
         Weight of the arithmetic loss: more than the 2 of the paper, which lets the share settle a few
         per cent above the target.
+    places
+        How much of a missing share the token routers are asked to leave out themselves: told 50 %, they
+        keep 1 - 0.5 * places of the tokens. Left to the arithmetic loss alone, the widths take all of
+        it: a width gate is a constant of the time step and learns at once what pays.
+    quiet
+        Share of the steps after which token gates are decided without noise, which falls till then.
+        Tokens of one picture differ by less than the noise's deviation (1.8), so that a network
+        trained with it learns to bear places left out at random, and in use leaves out none.
     bias, router_rate
         The routers' first biases, and their step size as a multiple of the rest's: for short runs.
     """
@@ -77,6 +85,8 @@ class Recipe:
     anneal: float = 0.2
     follow: float = 0.5
     arithmetic: float = 10.0
+    places: float = 0.5
+    quiet: float = 0.4
     bias: float = 3.0
     router_rate: float = 15.0
 
@@ -164,10 +174,12 @@ def train_dynamic(model: LatentGenerator, things: TrainingSet, folder: Path, rec
         ]
         ratio = torch.tensor([1.0, *wanted]).repeat_interleave(each)
         time_step = 1000 * at - 0.5
+        noise = max(0.0, 1 - step / max(1.0, recipe.quiet * recipe.steps))
         with torch.autocast(model.device.type, torch.bfloat16):
             output, gates = network.masked(
-                state, time_step, labels, words, ratio=ratio, decide=GumbelGates(), complete=complete
-            )
+                state, time_step, labels, words, ratio=ratio, complete=complete,
+                decide=GumbelGates(), decide_tokens=GumbelGates(noise=noise),
+            )  # fmt: skip
             with torch.no_grad():
                 rest = slice(each, None)
                 led, _ = teacher.masked(
@@ -179,8 +191,13 @@ def train_dynamic(model: LatentGenerator, things: TrainingSet, folder: Path, rec
         mixed = torch.cat([error[:each], (1 - recipe.follow) * error[rest] + recipe.follow * distance])
         shares = computed_share(gates, network.config).split(each)[1:]
         asked = [annealed(step, share, recipe) for share in wanted]
+        kept = torch.stack([gate.tokens.mean(1) for gate in gates]).mean(0).split(each)[1:]
         arithmetic = torch.stack(
-            [arithmetic_loss(s, a, recipe.arithmetic) for s, a in zip(shares, asked, strict=True)]
+            [
+                arithmetic_loss(s, a, recipe.arithmetic)
+                + arithmetic_loss(k, 1 - recipe.places * (1 - a), recipe.arithmetic)
+                for s, k, a in zip(shares, kept, asked, strict=True)
+            ]
         ).mean()
         run.apply(mixed.mean() + arithmetic, clipped)
         figures = {
@@ -189,6 +206,7 @@ def train_dynamic(model: LatentGenerator, things: TrainingSet, folder: Path, rec
             "distance": distance.mean().item(),
             "share_off": sum(s.mean().item() - a for s, a in zip(shares, asked, strict=True))
             / len(asked),
+            "places": torch.cat(kept).mean().item(),
         }
         means = {k: 0.98 * means.get(k, v) + 0.02 * v for k, v in figures.items()}
         if step % 100 == 99:

@@ -40,15 +40,24 @@ def route_file() -> bytes:
     return save(tensors, {"num_heads": "4", "groups": "8", "side": str(SIDE)})
 
 
-def add_dynamic(project: Project, data: bytes | None = None) -> int:
+LESS = {"share": 0.5, "economy": 0.0, "macs": 9.7e9, "static_macs": 19.1e9, "ratio": 0.508,
+        "block_ratio": 0.499}  # fmt: skip
+ALL = {"share": None, "economy": 0.0, "macs": 19.1e9, "static_macs": 19.1e9, "ratio": 1.0,
+       "block_ratio": 1.0, "routes": None}  # fmt: skip
+
+
+def add_run(project: Project, job: str, about: dict[str, Any], seconds: float, colour: int) -> int:
+    """The picture of a job, as the engine adds it."""
+    sampling = {"steps": STEPS, "evaluations": STEPS, "seconds": seconds, "pictures": 1}
+    return add_picture(project, job, colour, "cpu", 0, compute=about, sampling=sampling)
+
+
+def add_dynamic(project: Project, data: bytes | None = None, job: str = "") -> int:
     """A finished picture that was made with less arithmetic."""
-    job = project.add_job(spec(compute=0.5))
+    job = job or project.add_job(spec(compute=0.5))
     project.set_job_state(job, JobState.RUNNING)
     kept = project.store.put(data or route_file(), "application/x-triptych-routes", {})
-    about = {"share": 0.5, "economy": 0.0, "macs": 9.7e9, "static_macs": 19.1e9, "ratio": 0.508,
-             "block_ratio": 0.499, "routes": kept.to_json()}  # fmt: skip
-    sampling = {"steps": STEPS, "evaluations": STEPS, "seconds": 1.25, "pictures": 1}
-    result = add_picture(project, job, 100, "cpu", 0, compute=about, sampling=sampling)
+    result = add_run(project, job, {**LESS, "routes": kept.to_json()}, 1.25, 100)
     project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 2.5})
     return result
 
@@ -120,26 +129,107 @@ def test_the_twin_computes_everything(project: Project) -> None:
     assert twin.seed == manifest["seed"]
     fixed = {**manifest, "compute": {**manifest["compute"], "share": None}}
     assert twins.complete_twin(fixed).params["compute"] == 1.0
+    complete = {**manifest, "compute": {**manifest["compute"], "share": 1.0, "block_ratio": 1.0}}
+    assert not twins.computes_less(complete)
+    with pytest.raises(EngineError, match="all of the network's arithmetic"):
+        twins.complete_twin(complete)
 
 
-def test_the_twin_is_shown_beside_it_when_it_is_there(
-    qtbot: QtBot,
-    project: Project,
-    quiet_services: Services,
-    make_page: MakePage,
-    catalogue: Catalogue,
-) -> None:
-    result = add_dynamic(project)
-    page = make_page(quiet_services, lambda: catalogue)
-    show(page, result, qtbot)
-    action = quiet_services.actions.action("images.compute_all")
-    assert action.isEnabled()
-    action.trigger()
-    qtbot.waitUntil(lambda: bool(page.sampling.jobs._completing), timeout=WAIT_MS)
-    (job,) = page.sampling.jobs._completing
-    whole = {"share": None, "economy": 0.0, "macs": 1e9, "static_macs": 1e9, "routes": None}
+@pytest.fixture
+def page(make_page: MakePage, quiet_services: Services, catalogue: Catalogue) -> ImagesPage:
+    return make_page(quiet_services, lambda: catalogue)
+
+
+def ask(page: ImagesPage, services: Services, qtbot: QtBot) -> str:
+    """Ask for the comparison of the picture on the stage; the job that makes its twin."""
+    before = len(page.model.jobs)
+    services.actions.action("images.compute_all").trigger()
+    qtbot.waitUntil(lambda: len(page.model.jobs) > before, timeout=WAIT_MS)
+    return page.model.jobs[0].id
+
+
+def finish(project: Project, services: Services, job: str) -> int:
+    """Let the twin's job run to its end."""
     project.set_job_state(job, JobState.RUNNING)
-    twin = add_picture(project, job, 200, "cpu", 0, compute=whole)
+    services.bridge.job_changed.emit(job)
+    twin = add_run(project, job, ALL, 2.0, 200)
+    services.bridge.result_added.emit(twin, job)
     project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 2.5})
-    page.sampling.jobs.completed.emit(result, twin)
+    services.bridge.finished.emit(job, {})
+    return twin
+
+
+def test_the_twin_of_a_run_that_was_followed_is_shown_beside_it(
+    qtbot: QtBot, project: Project, quiet_services: Services, page: ImagesPage
+) -> None:
+    bridge = quiet_services.bridge
+    page.inspector.setCurrentWidget(page.sampling.panel)
+    job = bridge.submit(spec(compute=0.5))
+    page.showing.follow(job)
+    result = add_dynamic(project, job=job)
+    bridge.result_added.emit(result, job)
+    bridge.finished.emit(job, {})
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+    view = page.sampling.panel.routes
+    assert view.complete.isVisible()
+
+    other = ask(page, quiet_services, qtbot)
+    assert view.complete_note.text() == "Run at 100 %: waiting in the queue"
+    assert not view.complete.isEnabled()
+    twin = finish(project, quiet_services, other)
+    assert page.stage.canvas.tiles[0].key == result, "the stage stays with the picture"
+    qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
+    assert page.showing._comparing == (result, twin)
+    assert page.stage.compare._names == ("Less computed", "100 %")
+    assert view.table.rows[:3] == [
+        ("", "This one", "100 %"),
+        ("GMAC", "9.7", "19.1"),
+        ("Seconds", "1.25", "2.00"),
+    ]
+    assert view.complete_note.text() == "Measured here: computing less was 1.6 times as fast."
+    page.stage.leave_compare()
+    jobs = len(project.jobs())
+    quiet_services.actions.action("images.compute_all").trigger()
+    qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
+    assert len(project.jobs()) == jobs, "what was made is shown again"
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+
+
+def test_a_twin_that_comes_while_the_user_is_elsewhere_is_told(
+    qtbot: QtBot, project: Project, quiet_services: Services, page: ImagesPage
+) -> None:
+    result, elsewhere = add_dynamic(project), add_dynamic(project)
+    show(page, result, qtbot)
+    job = ask(page, quiet_services, qtbot)
+    page.gallery.select([elsewhere])
+    twin = finish(project, quiet_services, job)
+    notifications = quiet_services.notifications
+    qtbot.waitUntil(lambda: bool(notifications.notices), timeout=WAIT_MS)
+    (notice,) = notifications.notices
+    assert notice.text == "The comparison with the picture at 100 % is there."
+    assert not page.stage.comparing
+    notice.actions[0][1]()
     qtbot.waitUntil(lambda: page.showing._comparing == (result, twin), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_twin_that_does_not_come_is_said(
+    qtbot: QtBot, project: Project, quiet_services: Services, page: ImagesPage, elsewhere: bool
+) -> None:
+    result, other = add_dynamic(project), add_dynamic(project)
+    show(page, result, qtbot)
+    job = ask(page, quiet_services, qtbot)
+    if elsewhere:
+        page.gallery.select([other])
+    project.set_job_state(job, JobState.RUNNING)
+    quiet_services.bridge.job_changed.emit(job)
+    project.set_job_state(job, JobState.CANCELLED)
+    quiet_services.bridge.cancelled.emit(job)
+    said = "Run at 100 % gave nothing to compare: cancelled; 0 of 1 kept"
+    told = [notice.text for notice in quiet_services.notifications.notices]
+    assert told == ([said] if elsewhere else [])
+    if not elsewhere:
+        assert page.sampling.panel.routes.complete_note.text() == said
+        assert page.sampling.panel.routes.complete.isEnabled()
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)

@@ -549,7 +549,7 @@ def test_a_comparison_that_comes_while_the_user_is_elsewhere_waits_for_a_click(
     page.gallery.select([other])
     qtbot.waitUntil(lambda: bool(told(quiet_services)), timeout=WAIT_MS)
     assert not page.stage.comparing
-    assert told(quiet_services) == ["The comparison with the sequential run is there."]
+    assert told(quiet_services) == ["The comparison with the sequential picture is there."]
     quiet_services.notifications.notices[0].actions[0][1]()
     qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
     assert page.stage.canvas.tiles[0].key == first
@@ -577,7 +577,7 @@ def test_a_variation_is_not_compared(
 )
 def test_the_verdict_is_what_was_measured(mine: float | None, other: float, verdict: str) -> None:
     found = Comparison(1, Figures(5, 60, mine), Figures(20, 40, other), Agreement(0.01, 46.0))
-    assert found.verdict() == verdict
+    assert found.verdict("parallel") == verdict
 
 
 # --- varying --------------------------------------------------------------------------------------
