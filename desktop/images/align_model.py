@@ -50,7 +50,7 @@ class AlignModel(QObject):
         self._project = project
         self._running: OrderedDict[str, AlignSteps] = OrderedDict()
         self._records: Records[AlignRecord] = Records(background, self.record_ready.emit, RECORDS_KEPT)
-        self._speeds: dict[tuple[str, bool], float] = {}
+        self._speeds: dict[tuple[object, ...], float] = {}
         bridge.measured.connect(self._measured)
 
     # --- running ----------------------------------------------------------------------------------
@@ -98,6 +98,7 @@ class AlignModel(QObject):
         return self._records.get(key, lambda: read_record(self._project, about))
 
 
-def _speed_key(params: Mapping[str, Any]) -> tuple[str, bool]:
+def _speed_key(params: Mapping[str, Any]) -> tuple[object, ...]:
     """What decides how long one sampling step takes, there and back."""
-    return str(params.get("model")), float(params.get("guidance", 1.0)) not in (0.0, 1.0)
+    guided = float(params.get("guidance", 1.0)) not in (0.0, 1.0)
+    return guided, *(params.get(name) for name in ("model", "compute", "economy"))

@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from desktop.images.catalogue import ModelEntry
 from desktop.theme import tabular
 from desktop.widgets.field_editors import FieldEditor, QuietSlider
-from desktop.widgets.parts import label
+from desktop.widgets.parts import label, percent
 
 STEP = 0.05
 ROUNDED_AWAY = 0.004
@@ -29,7 +29,7 @@ def stops_of(entry: ModelEntry | None) -> tuple[tuple[float | None, str], ...]:
     # The ends are measured shares, of which the engine rounds less than half a per cent away.
     first, last = math.ceil((low - ROUNDED_AWAY) / STEP), math.floor((high + ROUNDED_AWAY) / STEP)
     shares = [round(STEP * number, 2) for number in range(first, min(last, 19) + 1)]
-    return (*((share, f"{share:.0%}".replace("%", " %")) for share in shares), EVERYTHING)
+    return (*((share, percent(share)) for share in shares), EVERYTHING)
 
 
 class ComputeEditor(FieldEditor):
@@ -76,7 +76,7 @@ class ComputeEditor(FieldEditor):
             return ""
         if self._value == 1.0 or (self._range and self._range[0] <= self._value <= self._range[1]):
             return ""
-        return f"This model cannot compute {self._value:.0%} of its arithmetic; move the slider."
+        return f"This model cannot compute {percent(self._value)} of its arithmetic; move the slider."
 
     def _show(self) -> None:
         """Put the slider and its text where the value is, without changing the value."""
@@ -87,14 +87,16 @@ class ComputeEditor(FieldEditor):
             wanted = 1.0 if self._value is None else self._value
             place = min(range(len(shown)), key=lambda index: abs(shown[index] - wanted))
         self.slider.blockSignals(True)
-        self.slider.setRange(0, len(self._stops) - 1)
+        only = len(self._stops) == 1
+        # Nothing to choose is all of it: the knob stands at the right.
+        self.slider.setRange(-1 if only else 0, len(self._stops) - 1)
         self.slider.setValue(place)
         self.slider.blockSignals(False)
         share, name = self._stops[place]
         exact = self._value is None or share == self._value or self._value == 1.0
-        self.text.setText(name if exact else f"{self._value:.1%}".replace("%", " %"))
+        self.text.setText(name if exact else percent(self._value, 1))
 
     def _moved(self, place: int) -> None:
-        self._value = self._stops[place][0]
+        self._value = self._stops[max(0, place)][0]
         self._show()
         self.changed.emit()

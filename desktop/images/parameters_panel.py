@@ -22,7 +22,7 @@ from desktop.images.specs import ALIGN, duration
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, Theme
 from desktop.widgets.field_editors import AUTO
 from desktop.widgets.icon_label import IconLabel
-from desktop.widgets.parts import label, line
+from desktop.widgets.parts import label, line, percent
 from desktop.widgets.schemas import plain_name
 from engine.project import ResultRecord
 
@@ -142,7 +142,7 @@ def computed_text(manifest: Mapping[str, Any]) -> str:
     if not about.get("static_macs"):
         return ""
     done, whole = (float(about[key]) / 1e9 for key in ("macs", "static_macs"))
-    parts = [f"{100 * float(about['ratio']):.0f} %", f"{done:.1f} of {whole:.1f} GMAC"]
+    parts = [percent(float(about["ratio"])), f"{done:.1f} of {whole:.1f} GMAC"]
     if sampling.get("seconds") is not None:
         count = int(sampling.get("pictures", 1))
         together = f" for {count} pictures" if count > 1 else ""

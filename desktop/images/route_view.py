@@ -13,7 +13,7 @@ from desktop.images.routes import Routes
 from desktop.images.run_figures import Comparison, FigureTable, macs_text, seconds_text
 from desktop.theme import SPACE_S, Theme, tabular
 from desktop.widgets.field_editors import ChoiceEditor
-from desktop.widgets.parts import label, line
+from desktop.widgets.parts import label, line, percent
 
 ROW_HEIGHT = 12
 MOST_ROWS_HEIGHT = 160
@@ -55,7 +55,9 @@ class WidthMap(QWidget):
         self._values = values
         blocks = values.shape[1]
         self.setFixedHeight(min(MOST_ROWS_HEIGHT, max(3, blocks) * ROW_HEIGHT))
-        self.setAccessibleDescription(f"{blocks} blocks; on average {values.mean():.0%} is computed.")
+        self.setAccessibleDescription(
+            f"{blocks} blocks; on average {percent(float(values.mean()))} is computed."
+        )
         self.update()
 
     def set_step(self, step: int) -> None:
@@ -103,7 +105,7 @@ class PlaceMap(QWidget):
     def show_places(self, picture: QImage, opened: NDArray[np.floating]) -> None:
         """Show shares ``(side, side)`` of the blocks that computed each place."""
         self._picture, self._open = picture, opened
-        self.setAccessibleDescription(f"{opened.mean():.0%} of the places were computed.")
+        self.setAccessibleDescription(f"{percent(float(opened.mean()))} of the places were computed.")
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -234,7 +236,8 @@ class RouteView(QWidget):
         tokens, block = routes.tokens[step], int(self.block.value())
         opened = tokens.mean(0) if block < 0 else tokens[block].astype(np.float64)
         self.places.show_places(routes.picture, opened)
+        share = percent(float(routes.shares[step]))
         self.step.setText(
-            f"Step {step + 1} of {routes.steps}: {routes.shares[step]:.0%} of the arithmetic, "
-            f"{opened.mean():.0%} of the places. Faded places passed no MLP."
+            f"Step {step + 1} of {routes.steps}: {share} of the arithmetic, "
+            f"{percent(float(opened.mean()))} of the places. Faded places passed no MLP."
         )

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePo
 from desktop.actions import Actions
 from desktop.shell.notifications import Notifications
 from desktop.theme import SPACE_L, SPACE_M, SPACE_S, Theme, tabular
-from desktop.widgets.parts import ICON_BESIDE_TEXT, icon_button, label, line
+from desktop.widgets.parts import ICON_BESIDE_TEXT, icon_button, label, line, percent
 
 if TYPE_CHECKING:
     from desktop.services import Services
@@ -220,7 +220,7 @@ class StatusBar(QFrame):
         self._bar.setValue(round(1000 * share))
         self._say_stage(stage or "Working")
         passed = time.monotonic() - self._began
-        text = f"{share:.0%}".replace("%", " %")
+        text = percent(share)
         if share > 0.02 and passed > 1 and self._foretells:
             text += f" · {duration(passed * (1 - share) / share)} left"
         self._left.setText(text)

@@ -10,6 +10,7 @@ from desktop.shell.model_desk import ModelDesk
 from desktop.shell.model_facts import InstalledModel
 from desktop.shell.models_model import ModelsModel
 from desktop.shell.slow_work import SlowWork
+from desktop.widgets.parts import percent
 from engine.errors import EngineError, ErrorCode
 
 
@@ -68,7 +69,7 @@ class VerifyingModel(QObject):
         self.changed.emit()
 
     def _show_progress(self, done: float, total: float, stage: str) -> None:
-        share = f"{done / total:.0%}".replace("%", " %") if total > 0 else ""
+        share = percent(done / total) if total > 0 else ""
         self.said.emit(" · ".join(filter(None, (stage.capitalize(), share))))
 
 

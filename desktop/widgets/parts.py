@@ -24,6 +24,11 @@ ICON_BESIDE_TEXT = QSize(24, 18)  # wider than the glyph: Qt leaves too small a 
 TEXT_WIDTH = 460
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share to read: ``50 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def label(text: str, role: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
     """A label; ``role`` is ``title``, ``heading``, ``muted``, ``good``, ``warn`` or ``bad``."""
     result = QLabel(text)

@@ -68,12 +68,12 @@ class Recipe:
         per cent above the target.
     places
         How much of a missing share the token routers are asked to leave out themselves: told 50 %, they
-        keep 1 - 0.5 * places of the tokens. Left to the arithmetic loss alone, the widths take all of
-        it: a width gate is a constant of the time step and learns at once what pays.
+        keep 1 - 0.5 * places of the tokens. At 0, left to the arithmetic loss alone, the widths take
+        all of it: a width gate is a constant of the time step and learns at once what pays.
     quiet
-        Share of the steps after which token gates are decided without noise, which falls till then.
-        Tokens of one picture differ by less than the noise's deviation (1.8), so that a network
-        trained with it learns to bear places left out at random, and in use leaves out none.
+        With ``places``, the share of the steps after which token gates are decided without noise,
+        which falls till then. Tokens of one picture differ by less than the noise's deviation (1.8):
+        a network trained with it learns to bear places left out at random, and in use leaves out none.
     bias, router_rate
         The routers' first biases, and their step size as a multiple of the rest's: for short runs.
     """
@@ -85,7 +85,7 @@ class Recipe:
     anneal: float = 0.2
     follow: float = 0.5
     arithmetic: float = 10.0
-    places: float = 0.5
+    places: float = 0.0
     quiet: float = 0.4
     bias: float = 3.0
     router_rate: float = 15.0
@@ -139,6 +139,13 @@ def annealed(step: int, target: float, recipe: Recipe) -> float:
     return 1 - (1 - target) * min(1.0, step / max(1.0, recipe.anneal * recipe.steps))
 
 
+def token_noise(step: int, recipe: Recipe) -> float:
+    """How much noise the gates of tokens are decided with at a step."""
+    if not recipe.places:
+        return 1.0
+    return max(0.0, 1 - step / max(1.0, recipe.quiet * recipe.steps))
+
+
 def spread_times(batch: int, parts: int, generator: torch.Generator) -> Tensor:
     """Times ``(B,)`` in [0, 1], stratified within each of ``parts`` equal parts of the batch."""
     each = batch // parts
@@ -174,11 +181,11 @@ def train_dynamic(model: LatentGenerator, things: TrainingSet, folder: Path, rec
         ]
         ratio = torch.tensor([1.0, *wanted]).repeat_interleave(each)
         time_step = 1000 * at - 0.5
-        noise = max(0.0, 1 - step / max(1.0, recipe.quiet * recipe.steps))
+        tokens = GumbelGates(noise=token_noise(step, recipe))
         with torch.autocast(model.device.type, torch.bfloat16):
             output, gates = network.masked(
                 state, time_step, labels, words, ratio=ratio, complete=complete,
-                decide=GumbelGates(), decide_tokens=GumbelGates(noise=noise),
+                decide=GumbelGates(), decide_tokens=tokens,
             )  # fmt: skip
             with torch.no_grad():
                 rest = slice(each, None)
@@ -192,14 +199,13 @@ def train_dynamic(model: LatentGenerator, things: TrainingSet, folder: Path, rec
         shares = computed_share(gates, network.config).split(each)[1:]
         asked = [annealed(step, share, recipe) for share in wanted]
         kept = torch.stack([gate.tokens.mean(1) for gate in gates]).mean(0).split(each)[1:]
-        arithmetic = torch.stack(
-            [
-                arithmetic_loss(s, a, recipe.arithmetic)
-                + arithmetic_loss(k, 1 - recipe.places * (1 - a), recipe.arithmetic)
-                for s, k, a in zip(shares, kept, asked, strict=True)
+        losses = [arithmetic_loss(s, a, recipe.arithmetic) for s, a in zip(shares, asked, strict=True)]
+        if recipe.places:
+            losses += [
+                arithmetic_loss(k, 1 - recipe.places * (1 - a), recipe.arithmetic)
+                for k, a in zip(kept, asked, strict=True)
             ]
-        ).mean()
-        run.apply(mixed.mean() + arithmetic, clipped)
+        run.apply(mixed.mean() + torch.stack(losses).sum() / len(shares), clipped)
         figures = {
             "complete": error[:each].mean().item(),
             "reduced": error[rest].mean().item(),
@@ -269,6 +275,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder of the pictogram files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the whole training")
     parser.add_argument("--steps", type=int, default=2400, help="optimiser steps")
+    parser.add_argument(
+        "--places", type=float, default=0.0, help="part of a missing share that places leave out"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -281,7 +290,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.data is None:
         parser.error("training needs --data")
     things = training_set(model, load_pictograms(options.data), options.out)
-    recipe = Recipe(options.steps)
+    recipe = Recipe(options.steps, places=options.places)
     train = train_dynamic if options.stage == "dynamic" else train_control
     started = time.monotonic()
     run = train(model, things, options.out / options.stage, recipe)

@@ -205,13 +205,13 @@ class GenerateParams(_Params):
         ge=0.1,
         le=1,
         title="Compute",
-        description="Share of the network's arithmetic, of dynamic models; Auto: as it was made.",
+        description="Share of the network's arithmetic, of dynamic models; unset: as it was trained.",
     )
     economy: float = Field(
         0.0,
         ge=0,
         le=10,
-        title="Extra economy",
+        title="Extra economy (untrained)",
         description="Closes more gates of a dynamic model than it was trained for; 0: none.",
     )
     sampler: SamplerParams = Field(

@@ -52,7 +52,7 @@ def test_a_share_between_stops_is_kept_until_the_slider_moves(editor: ComputeEdi
 def test_what_the_model_cannot_compute_is_an_error_not_another_value(editor: ComputeEditor) -> None:
     editor.set_value(0.2)
     assert editor.value() == 0.2
-    assert "20%" in editor.error()
+    assert "20 %" in editor.error()
     editor.set_value(0.5)
     editor.set_model(FIXED)
     assert editor.error()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -611,6 +612,31 @@ def test_text_files_are_not_for_this_page(page: ImagesPage, tmp_path: Path) -> N
     path = tmp_path / "notes.txt"
     path.write_text("hello")
     assert not page.can_accept([path])
+
+
+def test_a_dropped_picture_restores_how_much_was_computed(
+    page: ImagesPage, project: Project, tmp_path: Path, qtbot: QtBot
+) -> None:
+    path = tmp_path / "less.png"
+    told = replace(page.controls.entry("builtin"), dynamic="told", compute=(0.35, 0.98))  # type: ignore[type-var]
+    known = page.controls._catalogue
+    assert known is not None
+    page.controls.set_catalogue(Catalogue(known.schema, (told, known.models[1])))
+    less = spec(prompt="rocket", compute=0.5, economy=0.5)
+    path.write_bytes(write_png(np.zeros((8, 8, 3), np.uint8), {"spec": less.to_json()}))
+    page.accept([path])
+    qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+    assert page.controls.compute.text.text() == "50 %"
+    page.run_main_action()
+    sent = project.jobs()[0].spec.params
+    assert (sent["compute"], sent["economy"]) == (0.5, 0.5)
+    # A model that always computes everything is sent nothing else.
+    page.controls.choose_model("classes")
+    assert (page.controls.compute.slider.value(), page.controls.compute.text.text()) == (0, "100 %")
+    assert page.controls.compute.slider.minimum() == -1
+    page.run_main_action()
+    sent = next(job.spec.params for job in project.jobs() if job.spec.params["model"] == "classes")
+    assert (sent["compute"], sent["economy"]) == (None, 0.0)
 
 
 def test_a_file_dropped_while_the_form_is_made_is_not_lost(

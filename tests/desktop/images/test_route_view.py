@@ -97,12 +97,12 @@ def test_the_tab_shows_what_was_computed(
     assert view.isVisible()
     assert view.figures.text() == "51 % · 9.7 of 19.1 GMAC · 1.25 s"
     view.slider.setValue(1)
-    assert "Step 2 of 4: 40%" in view.step.text()
-    assert "32% of the places" in view.step.text()
+    assert "Step 2 of 4: 40 %" in view.step.text()
+    assert "32 % of the places" in view.step.text()
     view.groups.chosen.emit(3)
     assert "Step 4 of 4" in view.step.text()
     view.block.set_value(2)
-    assert "100% of the places" in view.step.text()
+    assert "100 % of the places" in view.step.text()
     assert not view.grab().isNull()
 
 

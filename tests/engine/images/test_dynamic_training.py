@@ -10,13 +10,14 @@ import torch
 
 from engine.images.dynamic_calibration import sampled
 from engine.images.dynamic_costs import computed_share
-from engine.images.dynamic_dit import DynamicDiT, Economy
+from engine.images.dynamic_dit import DynamicDiT, Economy, GumbelGates, hard_gates
 from engine.images.dynamic_files import read_told_dynamic, write_dynamic
 from engine.images.dynamic_training import (
     Recipe,
     annealed,
     checked_loss,
     spread_times,
+    token_noise,
     train_control,
     train_dynamic,
     training_set,
@@ -39,6 +40,29 @@ def model() -> LatentGenerator:
 def test_the_target_falls_from_everything_to_what_was_drawn() -> None:
     recipe = Recipe(steps=1000, anneal=0.2)
     assert [annealed(step, 0.5, recipe) for step in (0, 49, 100, 200, 999)] == [1, 1, 0.75, 0.5, 0.5]
+
+
+def test_gates_of_tokens_lose_their_noise_where_tokens_have_a_target() -> None:
+    recipe = Recipe(steps=1000, places=0.5, quiet=0.4)
+    assert [token_noise(step, recipe) for step in (0, 200, 400, 999)] == [1, 0.5, 0, 0]
+    assert token_noise(999, replace(recipe, places=0.0)) == 1
+    logits = torch.tensor([-0.1, 0.0, 0.1])
+    assert GumbelGates(noise=0.0)(logits).tolist() == hard_gates(logits).tolist() == [0, 0, 1]
+
+
+def test_tokens_with_a_target_are_left_out(
+    model: LatentGenerator, data_folder: Path, tmp_path: Path
+) -> None:
+    things = training_set(model, load_pictograms(data_folder), tmp_path)
+    recipe = replace(RECIPE, places=1.0, quiet=0.01, bias=0.5)
+    run = train_dynamic(model, things, tmp_path / "dynamic", recipe)
+    network = run.module
+    assert isinstance(network, DynamicDiT)
+    clean, labels, words = things.draw(8, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        told = torch.full((8,), 0.4)
+        _, gates = network.masked(clean, torch.linspace(5, 995, 8), labels, words, ratio=told)
+    assert float(torch.stack([gate.tokens.mean() for gate in gates]).mean()) < 1
 
 
 def test_times_are_stratified_in_each_part() -> None:
