@@ -64,7 +64,8 @@ class Bridge(QObject):
     job_changed = Signal(str)
     progressed = Signal(str, float, float, str)
     previewed = Signal(str, object)
-    measured = Signal(str, str, dict)
+    # Not dict: PySide hands one over sorted by its keys, and terms have the order they were given.
+    measured = Signal(str, str, object)
     result_added = Signal(int, str)
     warned = Signal(str, str)
     failed = Signal(str, object)

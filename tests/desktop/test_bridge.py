@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from desktop.bridge import Bridge
 from engine.errors import EngineError, ErrorCode
-from engine.job import JobState
+from engine.job import JobState, Measured
 from engine.project import Project
 from tests.desktop.support import WAIT_MS, MakeBridge
 from tests.engine.executors.watching import job as spec
@@ -214,6 +214,14 @@ def test_an_engine_that_cannot_start_is_told(qtbot: QtBot, project: Project) -> 
         bridge.start()
     assert "no such program" in died.args[0]
     bridge.close()
+
+
+def test_what_is_measured_keeps_its_order(make_bridge: MakeBridge) -> None:
+    bridge = make_bridge()
+    heard: list[dict[str, object]] = []
+    bridge.measured.connect(lambda job, series, values: heard.append(values))
+    bridge._deliver(Measured("job", "align", {"terms": {"sharpness": 1.0, "brightness": 2.0}}))
+    assert list(heard[0]["terms"]) == ["sharpness", "brightness"]  # type: ignore[call-overload]
 
 
 def test_a_bridge_that_was_never_started_closes(qtbot: QtBot, make_bridge: MakeBridge) -> None:

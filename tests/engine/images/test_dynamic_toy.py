@@ -2,7 +2,8 @@
 
 By the arithmetic loss alone the token gates stay open and all saving is in width. So the tokens have
 a target of their own, and their gates lose the noise of training on the way, as in
-:class:`engine.images.dynamic_training.Recipe`.
+:class:`engine.images.dynamic_training.Recipe`. Measured for 70 % and 50 %: shares 0.692 and 0.468,
+errors 1.06 and 1.16 times the control's, 11 and 12 distinct widths, 86 % and 73 % of the tokens.
 """
 
 from __future__ import annotations
