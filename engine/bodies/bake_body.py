@@ -27,6 +27,9 @@ from engine.bodies.skeleton import COCO_NAMES
 
 COMPONENTS, COARSE = 96, 24
 SAMPLES, SEED = 4000, 20_011
+HEAD_WEIGHT = 10.0
+"""Some heads hang on helper points that are no part of the skin and move where no vertex does."""
+
 Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
 
 _log = logging.getLogger(__name__)
@@ -79,7 +82,7 @@ def principal_basis(coefficients: Tensor, blend_shapes: Tensor, count: int) -> t
     Returns
     -------
     The mean ``(A,)`` and directions ``(A, K)`` in the space of coefficients; over the samples each
-    direction's share has deviation 1, and the directions' vertices are orthogonal.
+    direction's share has deviation 1, and what the directions move is orthogonal.
     """
     mean = coefficients.mean(0)
     gram = blend_shapes @ blend_shapes.T
@@ -106,14 +109,15 @@ def bake(model: Any, keypoints: Any) -> BodyData:
         ]
     )
     shapes = model.blendshapes @ turn.T
-    mean, directions = principal_basis(weights @ projection, shapes.flatten(1), COMPONENTS)
+    heads = model.bone_heads_blendshapes @ turn.T
+    moved = torch.cat([shapes.flatten(1), HEAD_WEIGHT * heads.flatten(1)], 1)
+    mean, directions = principal_basis(weights @ projection, moved, COMPONENTS)
     to_shape = torch.linalg.lstsq(
         torch.cat([torch.ones(len(weights), 1, dtype=torch.float64), weights @ projection], 1),
-        _scores(weights @ projection - mean, shapes.flatten(1), directions),
+        _scores(weights @ projection - mean, moved, directions),
     ).solution
     template = model.template_vertices @ turn.T + torch.tensordot(mean, shapes, 1)
     basis = torch.tensordot(directions.T, shapes, 1)
-    heads = model.bone_heads_blendshapes @ turn.T
     # The nearest rotation of U M^T is U times that of M, transposed: anny's from rest to reference.
     reference = model.reference_bone_orientations
     unposed = torch.einsum("bij,kbmj->kbim", reference, model.bone_orientation_blendshapes)

@@ -1,8 +1,7 @@
 """Body models: shape and pose to a skinned mesh and its joints, differentiable and in batches.
 
 :class:`BakedBody` is the built-in one: anny (Brégier et al. 2025), baked by
-:mod:`engine.bodies.bake_body` and posed by the 24 joints of :mod:`engine.bodies.skeleton`. A user's own
-SMPL or SMPL-X file fits the same protocol, see :mod:`engine.bodies.smplx_body`.
+:mod:`engine.bodies.bake_body` and posed by the 24 joints of :mod:`engine.bodies.skeleton`.
 
 Metres, y-up; in the rest pose, all rotations the identity, the body stands facing +z.
 """
@@ -218,7 +217,7 @@ class BakedBody(nn.Module):
         check_rotations(rotations)
         if shape.ndim != 2 or not 1 <= shape.shape[1] <= self.shape_size:
             raise invalid_input(
-                f"A shape of this body is (B, up to {self.shape_size}) numbers, not {tuple(shape.shape)}.",
+                f"A shape is (B, up to {self.shape_size}) numbers here, not {tuple(shape.shape)}.",
                 "It may belong to another body model.",
             )
         if not torch.isfinite(shape.detach()).all():
