@@ -124,12 +124,10 @@ class BakedBody(nn.Module):
         self.register_buffer("joint_weights", weights @ carried)
         self.register_buffer("bone_parents", torch.from_numpy(data.parents).clamp(min=0))
         self.register_buffer("ancestry", _ancestry(data.parents.tolist()).to(dtype))
-        coco = torch.sparse_coo_tensor(
-            torch.stack([torch.from_numpy(data.coco_rows), torch.from_numpy(data.coco_vertices)]),
-            torch.from_numpy(data.coco_weights).to(dtype),
-            (int(data.coco_rows.max()) + 1, count),
-        )
-        self.register_buffer("coco", coco.coalesce())
+        self.keypoint_count = int(data.coco_rows.max()) + 1
+        self.register_buffer("coco_rows", torch.from_numpy(data.coco_rows))
+        self.register_buffer("coco_vertices", torch.from_numpy(data.coco_vertices))
+        self.register_buffer("coco_weights", torch.from_numpy(data.coco_weights).to(dtype))
 
     def shape_from_phenotype(self, values: Tensor | Mapping[str, float]) -> Tensor:
         """Shape numbers ``(B, K)`` of phenotype values ``(B, 6)``, or ``(1, K)`` of named ones.
@@ -210,8 +208,9 @@ class BakedBody(nn.Module):
 
         In the order of :data:`engine.bodies.skeleton.COCO_NAMES`.
         """
-        flat = vertices.transpose(0, 1).flatten(1)
-        return torch.sparse.mm(self.coco, flat).unflatten(1, (-1, 3)).transpose(0, 1)
+        marked = vertices[:, self.coco_vertices] * self.coco_weights[:, None]
+        empty = vertices.new_zeros(len(vertices), self.keypoint_count, 3)
+        return empty.index_add(1, self.coco_rows, marked)
 
     def _check(self, shape: Tensor, rotations: Tensor, translation: Tensor | None) -> int:
         check_rotations(rotations)
