@@ -19,7 +19,8 @@ def body() -> BakedBody:
 def tube(radius: float, corners: int = 256) -> tuple[np.ndarray, np.ndarray]:
     angles = 2 * np.pi * np.arange(corners) / corners
     ring = np.stack([radius * np.cos(angles), np.zeros(corners), radius * np.sin(angles)], 1)
-    vertices = np.concatenate([ring - [0, 1, 0], ring + [0, 1, 0]])
+    up = np.array([0.0, 1.0, 0.0])
+    vertices = np.concatenate([ring - up, ring + up])
     first, second = np.arange(corners), np.roll(np.arange(corners), -1)
     faces = np.concatenate(
         [
