@@ -99,6 +99,8 @@ def write_glb(
 
     Parameters
     ----------
+    path
+        Where to; replaced.
     rest_vertices, faces, rest_joints
         The bind pose.
     joint_weights
