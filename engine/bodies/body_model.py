@@ -98,6 +98,25 @@ class BakedBody(nn.Module):
     joint_weights: Tensor
     template: Tensor
     basis: Tensor
+    heads: Tensor
+    heads_basis: Tensor
+    orientations: Tensor
+    orientations_basis: Tensor
+    owners: Tensor
+    joint_bones: Tensor
+    end_bones: Tensor
+    end_vertices: Tensor
+    phenotype_mask: Tensor
+    phenotype_map: Tensor
+    phenotype_offset: Tensor
+    bone_weights: Tensor
+    bone_parents: Tensor
+    ancestry: Tensor
+    uv: Tensor
+    face_uv: Tensor
+    coco_rows: Tensor
+    coco_vertices: Tensor
+    coco_weights: Tensor
 
     def __init__(self, data: BodyData, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -236,7 +255,7 @@ class BakedBody(nn.Module):
         offsets = heads - heads[:, self.bone_parents]
         above = aligned[:, self.bone_parents]
         # The pelvis's own alignment turns only its skin: the skeleton hangs on it as it is.
-        hanging = (self.bone_parents == 0)[:, None]
+        hanging = self.bone_parents.eq(0)[:, None]
         steps = torch.where(hanging, offsets, (above @ offsets[..., None])[..., 0])
         rest_heads = self.ancestry @ steps
         ends = unposed[:, self.end_vertices] - heads[:, self.end_bones]
