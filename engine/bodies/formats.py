@@ -244,9 +244,10 @@ def write_npz(path: Path, body_model: str, **arrays: Array) -> None:
     if wrong:
         raise invalid_input(f"Missing from the file, or unknown in it: {', '.join(wrong)}.")
     with path.open("wb") as file:
-        np.savez_compressed(
-            file, format=NPZ_FORMAT, body_model=body_model, joint_names=np.array(JOINT_NAMES), **arrays
-        )
+        contents: dict[str, Any] = {
+            "format": NPZ_FORMAT, "body_model": body_model, "joint_names": np.array(JOINT_NAMES), **arrays
+        }  # fmt: skip
+        np.savez_compressed(file, **contents)
 
 
 def read_npz(path: Path) -> dict[str, Array]:
