@@ -1,0 +1,1 @@
+"""Bodies: the body model, its skeleton, inverse kinematics, measurements and files."""
