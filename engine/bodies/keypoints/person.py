@@ -195,9 +195,9 @@ def _against_the_trunk(world: Array, confidence: Array, layout: Layout) -> list[
     up = at("left_shoulder") + at("right_shoulder") - at("left_hip") - at("right_hip")
     forward = np.cross(up, across)
     forward /= max(float(np.linalg.norm(forward)), 1e-9)
-    pointers = {"face": [("left_ear", "nose"), ("right_ear", "nose")]}
+    pointers = {"face points": [("left_ear", "nose"), ("right_ear", "nose")]}
     if "left_heel" in layout.names:
-        pointers["feet"] = [(f"{side}_heel", f"{side}_foot_index") for side in ("left", "right")]
+        pointers["feet point"] = [(f"{side}_heel", f"{side}_foot_index") for side in ("left", "right")]
     signs = []
     for what, pairs in pointers.items():
         seen = [min(confidence[layout.index(name)] for name in pair) for pair in pairs]
@@ -205,5 +205,5 @@ def _against_the_trunk(world: Array, confidence: Array, layout: Layout) -> list[
         length = float(np.linalg.norm(direction))
         # Beyond 120 degrees: heads and feet turn, but not backwards.
         if min(seen) >= SEEN and length > 0.05 and direction @ forward < -0.5 * length:
-            signs.append(f"the {what} point to the back of the trunk")
+            signs.append(f"the {what} to the back of the trunk")
     return signs

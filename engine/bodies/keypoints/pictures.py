@@ -143,6 +143,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _too_large(path: Path) -> EngineError:
     return bad_file(
-        f"The image {path.name} has more than {MOST_PIXELS // 1_000_000} megapixels; it was not decoded.",
+        f"The image {path.name} has more than {MOST_PIXELS // 1_000_000} megapixels; it was not "
+        "decoded.",
         "Scale it down, or cut out the part with the people.",
     )

@@ -77,7 +77,7 @@ def test_mirrored_labels_are_noticed_and_can_be_corrected() -> None:
     # The face and the feet still point to the camera, the trunk now away from it.
     signs = mirrored_labels(swapped)
     assert signs == (
-        "the face point to the back of the trunk",
+        "the face points to the back of the trunk",
         "the feet point to the back of the trunk",
     )
     assert mirrored_labels(swapped.swapped()) == ()
