@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from engine.bodies.body_file import BodyData, read_body
 from engine.bodies.phenotype import phenotype_values, shape_of
-from engine.bodies.rotations import nearest_rotation, normalise, rotation_about, swing
+from engine.bodies.rotations import angle_about, nearest_rotation, normalise, rotation_about, swing
 from engine.bodies.skeleton import AIM_CHILDREN, ROTATING, check_rotations, forward_kinematics
 from engine.errors import invalid_input
 
@@ -271,16 +271,7 @@ class BakedBody(nn.Module):
         bones = normalise(rest_joints[:, aims] - rest_joints[:, joints])
         local = rotations[:, joints]
         twist = swing(bones, (local @ bones[..., None])[..., 0]).mT @ local
-        sine = torch.stack(
-            [
-                twist[..., 2, 1] - twist[..., 1, 2],
-                twist[..., 0, 2] - twist[..., 2, 0],
-                twist[..., 1, 0] - twist[..., 0, 1],
-            ],
-            -1,
-        )
-        cosine = twist.diagonal(dim1=-2, dim2=-1).sum(-1) - 1
-        half = -torch.atan2((sine * bones).sum(-1), cosine) / 2
+        half = -angle_about(twist, bones) / 2
         eased = turned[:, joints] @ rotation_about(bones, half.cos(), half.sin())
         result = skinning.clone()
         result[:, self.joint_bones[joints]] = eased

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from engine.bodies.rotations import nearest_rotation, normalise, rotation_about, swing
+from engine.bodies.rotations import angle_about, nearest_rotation, normalise, rotation_about, swing
 from engine.bodies.skeleton import (
     AIM_CHILDREN,
     PARENTS,
@@ -66,17 +66,7 @@ def decompose(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor, T
     inner = rotations[:, 1:]
     swings = swing(bones, (inner @ bones[..., None]).squeeze(-1))
     twists = swings.mT @ inner
-    # Twice sine times axis is the antisymmetric part; twice the cosine is the trace less one.
-    sines = torch.stack(
-        [
-            twists[..., 2, 1] - twists[..., 1, 2],
-            twists[..., 0, 2] - twists[..., 2, 0],
-            twists[..., 1, 0] - twists[..., 0, 1],
-        ],
-        -1,
-    )
-    cosines = twists.diagonal(dim1=-2, dim2=-1).sum(-1) - 1
-    angles = torch.atan2((sines * bones).sum(-1), cosines)
+    angles = angle_about(twists, bones)
     return torch.cat([rotations[:, :1], swings], 1), twists, angles
 
 

@@ -230,16 +230,31 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         response = torch.linalg.pinv(trace * identity - stretch, hermitian=True)
     # The turn that a change of the matrix causes; its value here is zero.
     apart = rotation.mT @ matrix
-    turn = torch.stack(
+    turn = skew_vector(apart)
+    turn = turn - turn.detach()
+    return rotation + rotation @ cross_matrix((response @ turn[..., None]).squeeze(-1))
+
+
+def skew_vector(matrix: Tensor) -> Tensor:
+    """Vectors ``(..., 3)`` of the skew parts of matrices ``(..., 3, 3)``, doubled.
+
+    Of a rotation: its axis, as long as twice the sine of its angle.
+    """
+    return torch.stack(
         [
-            apart[..., 2, 1] - apart[..., 1, 2],
-            apart[..., 0, 2] - apart[..., 2, 0],
-            apart[..., 1, 0] - apart[..., 0, 1],
+            matrix[..., 2, 1] - matrix[..., 1, 2],
+            matrix[..., 0, 2] - matrix[..., 2, 0],
+            matrix[..., 1, 0] - matrix[..., 0, 1],
         ],
         -1,
     )
-    turn = turn - turn.detach()
-    return rotation + rotation @ cross_matrix((response @ turn[..., None]).squeeze(-1))
+
+
+def angle_about(rotation: Tensor, axis: Tensor) -> Tensor:
+    """Angles ``(...)`` in (-pi, pi] of rotations ``(..., 3, 3)`` about the unit axes ``(..., 3)``."""
+    # Twice sine and twice cosine: the trace less one.
+    doubled = rotation.diagonal(dim1=-2, dim2=-1).sum(-1) - 1
+    return torch.atan2((skew_vector(rotation) * axis).sum(-1), doubled)
 
 
 def geodesic_angle(first: Tensor, second: Tensor) -> Tensor:
@@ -248,13 +263,6 @@ def geodesic_angle(first: Tensor, second: Tensor) -> Tensor:
     _check(second, (3, 3), "Rotation matrices")
     apart = first.mT @ second
     # From sine and cosine both: the arc cosine alone has no digits left near 0 and pi.
-    sine = torch.stack(
-        [
-            apart[..., 2, 1] - apart[..., 1, 2],
-            apart[..., 0, 2] - apart[..., 2, 0],
-            apart[..., 1, 0] - apart[..., 0, 1],
-        ],
-        -1,
-    )
+    sine = skew_vector(apart)
     cosine = apart.diagonal(dim1=-2, dim2=-1).sum(-1) - 1
     return torch.atan2(_safe_norm(sine).squeeze(-1), cosine)
