@@ -12,7 +12,7 @@ from desktop.background import Background
 from desktop.images.align_record import read_record
 from desktop.images.align_steps import AlignRecord, AlignSteps
 from desktop.images.records import Records
-from desktop.images.specs import picture_params
+from desktop.images.specs import picture_params, speed_key
 from engine.errors import EngineError
 from engine.job import JobSpec
 
@@ -50,7 +50,7 @@ class AlignModel(QObject):
         self._project = project
         self._running: OrderedDict[str, AlignSteps] = OrderedDict()
         self._records: Records[AlignRecord] = Records(background, self.record_ready.emit, RECORDS_KEPT)
-        self._speeds: dict[tuple[object, ...], float] = {}
+        self._speeds: dict[tuple[str, bool], float] = {}
         bridge.measured.connect(self._measured)
 
     # --- running ----------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class AlignModel(QObject):
 
     def seconds_a_step(self, params: Mapping[str, Any]) -> float | None:
         """Seconds an optimisation step of a picture takes here; ``None`` before one was seen."""
-        speed = self._speeds.get(_speed_key(params))
+        speed = self._speeds.get(_step_key(params))
         return None if speed is None else speed * int(params["steps"])
 
     def _learn_speed(self, job: str, steps: AlignSteps) -> None:
@@ -85,7 +85,7 @@ class AlignModel(QObject):
         params = picture_params(spec)
         each = steps.seconds_each
         if each and spec.params.get("mode") in ("auto", "gradient") and "steps" in params:
-            self._speeds[_speed_key(params)] = each / int(params["steps"])
+            self._speeds[_step_key(params)] = each / int(params["steps"])
 
     # --- finished ---------------------------------------------------------------------------------
 
@@ -98,7 +98,6 @@ class AlignModel(QObject):
         return self._records.get(key, lambda: read_record(self._project, about))
 
 
-def _speed_key(params: Mapping[str, Any]) -> tuple[object, ...]:
+def _step_key(params: Mapping[str, Any]) -> tuple[str, bool]:
     """What decides how long one sampling step takes, there and back."""
-    guided = float(params.get("guidance", 1.0)) not in (0.0, 1.0)
-    return guided, *(params.get(name) for name in ("model", "compute", "economy"))
+    return speed_key(params), float(params.get("guidance", 1.0)) not in (0.0, 1.0)

@@ -19,6 +19,7 @@ from desktop.images.specs import (
     duration,
     evaluations,
     picture_params,
+    speed_key,
 )
 from engine.errors import EngineError
 from engine.job import JobSpec, JobState
@@ -243,7 +244,7 @@ class ImagesModel(QObject):
         if count is None:
             each = self._seconds_per_picture.get(_rounds_key(params))
             return None if each is None else each * int(params["count"])
-        speed = self._seconds_per_evaluation.get(_speed_key(params))
+        speed = self._seconds_per_evaluation.get(speed_key(params))
         return None if speed is None else speed * count
 
     def _learn_speed(self, job: PageJob) -> None:
@@ -253,7 +254,7 @@ class ImagesModel(QObject):
         if job.parallel:
             self._seconds_per_picture[_rounds_key(job.spec.params)] = seconds / job.count
         elif count:
-            self._seconds_per_evaluation[_speed_key(job.spec.params)] = seconds / count
+            self._seconds_per_evaluation[speed_key(job.spec.params)] = seconds / count
 
     # --- what the bridge says ---------------------------------------------------------------------
 
@@ -322,11 +323,6 @@ class ImagesModel(QObject):
         if (known := self._jobs.get(job)) is not None and text not in known.warnings:
             known.warnings.append(text)
             self.job_updated.emit(job)
-
-
-def _speed_key(params: Mapping[str, Any]) -> str:
-    """What decides how long an evaluation takes: the model, and how much it computes."""
-    return json.dumps([params.get(name) for name in ("model", "compute", "economy")])
 
 
 def _rounds_key(params: Mapping[str, Any]) -> str:

@@ -73,12 +73,12 @@ class SamplingTab(QObject):
         )
         handlers: dict[str, Callable[[], object]] = {
             "sampling": self.reveal.emit,
-            "compare_sequential": self._compare,
+            "compare_sequential": lambda: self._compare(self.sequential),
             "sample_parallel": lambda: self._guarded(self.jobs.sample_parallel),
             "solve_rest": lambda: self._guarded(self.jobs.go_on),
             "vary_step": self._go_to_vary,
             "replay": self._play,
-            "compute_all": self._compare_complete,
+            "compute_all": lambda: self._compare(self.complete),
         }
         sampling_actions.define(services.actions, handlers)
         names = ("compare_sequential", "sample_parallel", "solve_rest", "compute_all")
@@ -98,7 +98,7 @@ class SamplingTab(QObject):
         self.rounds.trace_ready.connect(lambda _key: self.refresh())
         for view in (self.sequential, self.complete):
             view.jobs.changed.connect(self._comparison_changed)
-            view.jobs.compared.connect(lambda _result: self.refresh())
+            view.jobs.compared.connect(self._comparison_changed)
             view.opening.connect(self.panel.replay.rewind)
         self.jobs.submitted.connect(self.submitted)
         self._controls.changed.connect(self._show_keep)
@@ -161,11 +161,11 @@ class SamplingTab(QObject):
 
     def _enable_actions(self) -> None:
         record = self._record
-        busy = [
-            record is not None and view.jobs.busy(record) for view in (self.sequential, self.complete)
-        ]
         sampling_actions.enable(
-            self._services.actions, self._manifest, comparing=busy[0], completing=busy[1]
+            self._services.actions,
+            self._manifest,
+            comparing=record is not None and self.sequential.jobs.busy(record),
+            completing=record is not None and self.complete.jobs.busy(record),
         )
 
     def _show_message(self, text: str) -> None:
@@ -217,8 +217,11 @@ class SamplingTab(QObject):
         view.show_figures(computed_text(self._manifest), note)
         view.show_routes(found if isinstance(found, Routes) else None)
         view.complete.setVisible(twins.computes_less(self._manifest))
+        self._show_complete(record)
+
+    def _show_complete(self, record: ResultRecord) -> None:
         jobs = self.complete.jobs
-        view.show_comparison(jobs.comparison(record), jobs.note(record))
+        self.panel.routes.show_comparison(jobs.comparison(record), jobs.note(record))
 
     def _show_parallel(self, record: ResultRecord) -> None:
         about, panel = self._about, self.panel
@@ -243,8 +246,7 @@ class SamplingTab(QObject):
             compare=varied is None,
             vary=True,
         )
-        panel.show_compare_note(self.sequential.jobs.note(record))
-        self._show_figures(record)
+        self._show_sequential(record)
 
     def _known_rounds(self, trace: Trace | EngineError | None) -> Rounds | None:
         """Those of the file; while it is read, an empty map keeps the place."""
@@ -253,6 +255,10 @@ class SamplingTab(QObject):
         if isinstance(trace, EngineError):
             return None
         return Rounds(int(self._about["steps"]), float(self._about["tolerance"]))
+
+    def _show_sequential(self, record: ResultRecord) -> None:
+        self.panel.show_compare_note(self.sequential.jobs.note(record))
+        self._show_figures(record)
 
     def _show_figures(self, record: ResultRecord) -> None:
         comparison = self.sequential.jobs.comparison(record)
@@ -382,17 +388,18 @@ class SamplingTab(QObject):
 
     # --- comparing --------------------------------------------------------------------------------
 
-    def _compare(self) -> None:
+    def _compare(self, view: TwinView) -> None:
         self.reveal.emit()
-        self.sequential.ask()
-
-    def _compare_complete(self) -> None:
-        self.reveal.emit()
-        self.complete.ask()
+        view.ask()
 
     def _comparison_changed(self, result: int) -> None:
-        if self._record is not None and self._record.id == result:
-            self.refresh()
+        # With every report of progress of a twin: not all of the tab, which reads the manifest anew.
+        record = self._record
+        if record is not None and record.id == result:
+            self._enable_actions()
+            self._show_complete(record)
+            if self._about:
+                self._show_sequential(record)
 
     def _guarded(self, do: Callable[[int], None]) -> None:
         if self._record is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,6 +187,11 @@ def evaluations(params: Mapping[str, Any]) -> int | None:
     per_picture = 2 * steps - 1 if sampler.get("name") == "heun" else steps
     branches = 1 if float(params["guidance"]) in (0.0, 1.0) else 2
     return per_picture * branches * count
+
+
+def speed_key(params: Mapping[str, Any]) -> str:
+    """What decides how long an evaluation takes: the model, and how much it computes."""
+    return json.dumps([params.get(name) for name in ("model", "compute", "economy")])
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from desktop.widgets.elided_label import ElidedLabel
 from desktop.widgets.icon_label import IconLabel
 from desktop.widgets.image_canvas import ImageCanvas, Tile
 from desktop.widgets.pan_zoom import PanZoomView
-from desktop.widgets.parts import button, icon_button, label
+from desktop.widgets.parts import button, icon_button, label, percent
 
 GAINS = (1, 2, 4, 8, 16)
 MODE_TITLES = {
@@ -213,7 +213,7 @@ class Stage(QWidget):
     def _show_zoom(self) -> None:
         # Of the view that is shown: the hidden one tells its zoom too, when it is resized.
         zoom = self.view.current_zoom()
-        self.zoom.setText(f"{zoom * 100:.0f} %" if zoom else "")
+        self.zoom.setText(percent(zoom) if zoom else "")
 
     def _set_smooth(self, smooth: bool) -> None:
         for view in (self.canvas, self.compare):

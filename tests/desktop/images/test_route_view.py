@@ -148,10 +148,11 @@ def ask(page: ImagesPage, services: Services, qtbot: QtBot) -> str:
     return page.model.jobs[0].id
 
 
-def finish(project: Project, services: Services, job: str) -> int:
+def finish(project: Project, services: Services, job: str, *, running: bool = False) -> int:
     """Let the twin's job run to its end."""
-    project.set_job_state(job, JobState.RUNNING)
-    services.bridge.job_changed.emit(job)
+    if not running:
+        project.set_job_state(job, JobState.RUNNING)
+        services.bridge.job_changed.emit(job)
     twin = add_run(project, job, ALL, 2.0, 200)
     services.bridge.result_added.emit(twin, job)
     project.set_job_state(job, JobState.SUCCEEDED, metrics={"seconds": 2.5})
@@ -193,6 +194,34 @@ def test_the_twin_of_a_run_that_was_followed_is_shown_beside_it(
     qtbot.waitUntil(lambda: page.stage.comparing, timeout=WAIT_MS)
     assert len(project.jobs()) == jobs, "what was made is shown again"
     qtbot.waitUntil(lambda: not page.background.busy, timeout=WAIT_MS)
+
+
+def test_progress_of_the_twin_is_told_without_reading_the_manifest_again(
+    qtbot: QtBot,
+    project: Project,
+    quiet_services: Services,
+    page: ImagesPage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    show(page, add_dynamic(project), qtbot)
+    job = ask(page, quiet_services, qtbot)
+    project.set_job_state(job, JobState.RUNNING)
+    quiet_services.bridge.job_changed.emit(job)
+    read: list[int] = []
+    manifest = project.manifest
+
+    def watched(result: int) -> dict[str, Any]:
+        read.append(result)
+        return manifest(result)
+
+    monkeypatch.setattr(project, "manifest", watched)
+    note = page.sampling.panel.routes.complete_note
+    for step in (1, 2, 3):
+        quiet_services.bridge.progressed.emit(job, float(step), 4.0, f"Step {step} of 4")
+        assert f"step {step} of 4" in note.text()
+    assert read == []
+    finish(project, quiet_services, job, running=True)
+    qtbot.waitUntil(lambda: page.stage.comparing and not page.background.busy, timeout=WAIT_MS)
 
 
 def test_a_twin_that_comes_while_the_user_is_elsewhere_is_told(
