@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.bodies.body_file import BodyData, write_body
-from engine.bodies.phenotype import random_phenotypes, variation_shares
+from engine.bodies.phenotype import random_phenotypes, sculpted_shares
 from engine.bodies.skeleton import COCO_NAMES
 
 COMPONENTS, COARSE = 96, 24
@@ -102,12 +102,7 @@ def bake(model: Any, keypoints: Any) -> BodyData:
     mask, projection = model.stacked_phenotype_blend_shapes_mask, model.phenotype_blendshape_projection
     stream = torch.Generator().manual_seed(SEED)
     values = torch.cat([random_phenotypes(SAMPLES // 2, stream, adults) for adults in (True, False)])
-    weights = torch.cat(
-        [
-            torch.where(mask.bool(), variation_shares(some)[:, None], 1.0).prod(-1)
-            for some in values.split(200)
-        ]
-    )
+    weights = torch.cat([sculpted_shares(some, mask) for some in values.split(200)])
     shapes = model.blendshapes @ turn.T
     heads = model.bone_heads_blendshapes @ turn.T
     moved = torch.cat([shapes.flatten(1), HEAD_WEIGHT * heads.flatten(1)], 1)
@@ -142,7 +137,7 @@ def bake(model: Any, keypoints: Any) -> BodyData:
         uv=model.texture_coordinates.numpy(),
         face_uv=model.face_texture_coordinate_indices.numpy(),
         joint_bones=np.array(
-            [labels.index(name) for name, _ in sorted(JOINT_BONES.items(), key=_joint)]
+            [labels.index(name) for name in sorted(JOINT_BONES, key=JOINT_BONES.__getitem__)]
         ),
         end_bones=np.array([labels.index(name) for name, _ in _ENDS]),
         end_vertices=np.array(ends),
@@ -162,10 +157,6 @@ def bake(model: Any, keypoints: Any) -> BodyData:
             "seed": SEED,
         },
     )
-
-
-def _joint(item: tuple[str, int]) -> int:
-    return item[1]
 
 
 def _scores(centred: Tensor, shapes: Tensor, directions: Tensor) -> Tensor:

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from engine.bodies.body_file import BodyData, read_body
 from engine.bodies.phenotype import phenotype_values, shape_of
-from engine.bodies.rotations import angle_about, nearest_rotation, normalise, rotation_about, swing
+from engine.bodies.rotations import (
+    angle_about,
+    nearest_rotation,
+    normalise,
+    rotate,
+    rotation_about,
+    swing_and_twist,
+)
 from engine.bodies.skeleton import AIM_CHILDREN, ROTATING, check_rotations, forward_kinematics
 from engine.errors import invalid_input
 
@@ -195,24 +202,19 @@ class BakedBody(nn.Module):
         EngineError
             ``invalid_input`` for other shapes, sizes that do not go together, or values not finite.
         """
-        batch = self._check(shape, rotations, translation)
-        shape = shape.expand(batch, -1) if len(shape) != 1 else shape
-        size = shape.shape[1]
-        unposed = self.template + (shape @ self.basis[:size].flatten(1)).unflatten(1, (-1, 3))
-        heads = self.heads + (shape @ self.heads_basis[:size].flatten(1)).unflatten(1, (-1, 3))
-        oriented = self.orientations + (shape @ self.orientations_basis[:size].flatten(1)).unflatten(
-            1, (-1, 3, 3)
-        )
-        aligned = nearest_rotation(oriented)
+        self._check(shape, rotations, translation)
+        unposed = _blended(shape, self.template, self.basis)
+        heads = _blended(shape, self.heads, self.heads_basis)
+        aligned = nearest_rotation(_blended(shape, self.orientations, self.orientations_basis))
         rest_heads, rest_joints = self._rest_skeleton(unposed, heads, aligned)
         turned, joints = forward_kinematics(rotations, rest_joints)
         skinning = turned[:, self.owners]
         if spread_twist:
             skinning = self._with_less_twist(skinning, turned, rotations, rest_joints)
         owned = rest_heads - rest_joints[:, self.owners]
-        posed_heads = joints[:, self.owners] + (turned[:, self.owners] @ owned[..., None])[..., 0]
+        posed_heads = joints[:, self.owners] + rotate(turned[:, self.owners], owned)
         linear = skinning @ aligned
-        offset = posed_heads - (linear @ heads[..., None])[..., 0]
+        offset = posed_heads - rotate(linear, heads)
         vertices = self._skin(unposed, linear, offset)
         if translation is not None:
             vertices, joints = vertices + translation[:, None], joints + translation[:, None]
@@ -231,7 +233,7 @@ class BakedBody(nn.Module):
         empty = vertices.new_zeros(len(vertices), self.keypoint_count, 3)
         return empty.index_add(1, self.coco_rows, marked)
 
-    def _check(self, shape: Tensor, rotations: Tensor, translation: Tensor | None) -> int:
+    def _check(self, shape: Tensor, rotations: Tensor, translation: Tensor | None) -> None:
         check_rotations(rotations)
         if shape.ndim != 2 or not 1 <= shape.shape[1] <= self.shape_size:
             raise invalid_input(
@@ -248,7 +250,6 @@ class BakedBody(nn.Module):
                 f"Shapes, poses and translations are of {sorted(lengths)} bodies.",
                 "Give one for all, or as many of each.",
             )
-        return max(lengths, default=1)
 
     def _rest_skeleton(self, unposed: Tensor, heads: Tensor, aligned: Tensor) -> tuple[Tensor, Tensor]:
         """Heads of the bones ``(B, N, 3)`` and the 29 joints in the rest pose, the pelvis at 0."""
@@ -256,10 +257,10 @@ class BakedBody(nn.Module):
         above = aligned[:, self.bone_parents]
         # The pelvis's own alignment turns only its skin: the skeleton hangs on it as it is.
         hanging = self.bone_parents.eq(0)[:, None]
-        steps = torch.where(hanging, offsets, (above @ offsets[..., None])[..., 0])
+        steps = torch.where(hanging, offsets, rotate(above, offsets))
         rest_heads = self.ancestry @ steps
         ends = unposed[:, self.end_vertices] - heads[:, self.end_bones]
-        tips = rest_heads[:, self.end_bones] + (aligned[:, self.end_bones] @ ends[..., None])[..., 0]
+        tips = rest_heads[:, self.end_bones] + rotate(aligned[:, self.end_bones], ends)
         return rest_heads, torch.cat([rest_heads[:, self.joint_bones], tips], 1)
 
     def _with_less_twist(
@@ -270,7 +271,7 @@ class BakedBody(nn.Module):
         aims = [AIM_CHILDREN[joint] for joint in joints]
         bones = normalise(rest_joints[:, aims] - rest_joints[:, joints])
         local = rotations[:, joints]
-        twist = swing(bones, (local @ bones[..., None])[..., 0]).mT @ local
+        _, twist = swing_and_twist(local, bones)
         half = -angle_about(twist, bones) / 2
         eased = turned[:, joints] @ rotation_about(bones, half.cos(), half.sin())
         result = skinning.clone()
@@ -283,7 +284,12 @@ class BakedBody(nn.Module):
         bones = torch.cat([linear, offset[..., None]], -1).flatten(2)
         blended = self.bone_weights @ bones.transpose(0, 1).flatten(1)
         blended = blended.unflatten(1, (batch, 3, 4)).transpose(0, 1)
-        return (blended[..., :3] @ unposed[..., None])[..., 0] + blended[..., 3]
+        return rotate(blended[..., :3], unposed) + blended[..., 3]
+
+
+def _blended(shape: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+    """``mean`` of any shape, and for each row of ``shape (B, k)`` what the first components add."""
+    return mean + (shape @ basis[: shape.shape[1]].flatten(1)).unflatten(1, mean.shape)
 
 
 def _ancestry(parents: list[int]) -> Tensor:

@@ -13,13 +13,21 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from engine.bodies.rotations import angle_about, nearest_rotation, normalise, rotation_about, swing
+from engine.bodies.rotations import (
+    angle_about,
+    nearest_rotation,
+    normalise,
+    rotate,
+    rotation_about,
+    swing,
+    swing_and_twist,
+)
 from engine.bodies.skeleton import (
     AIM_CHILDREN,
-    PARENTS,
     ROTATING,
     check_joints,
     check_rotations,
+    forward_kinematics,
     tree_levels,
 )
 from engine.errors import invalid_input
@@ -64,8 +72,7 @@ def decompose(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor, T
     check_joints(rest_joints)
     bones = normalise(_rest_bones(rest_joints))[:, 1:].expand(len(rotations), -1, -1)
     inner = rotations[:, 1:]
-    swings = swing(bones, (inner @ bones[..., None]).squeeze(-1))
-    twists = swings.mT @ inner
+    swings, twists = swing_and_twist(inner, bones)
     angles = angle_about(twists, bones)
     return torch.cat([rotations[:, :1], swings], 1), twists, angles
 
@@ -162,12 +169,12 @@ def closed_form(
         points, parents = level.points, level.parents
         above = torch.stack([turned[parent] for parent in parents.tolist()], 1)
         before = torch.stack([landed[parent] for parent in parents.tolist()], 1)
-        here = before + _apply(above, rest[:, points] - rest[:, parents])
+        here = before + rotate(above, rest[:, points] - rest[:, parents])
         start = target_joints[:, points]
         vectors = target_joints[:, aims[points]] - start
         if compensating:
             vectors = _compensated(vectors, here, start, bones[:, points])
-        result = swing(bones[:, points], _apply(above.mT, vectors))
+        result = swing(bones[:, points], rotate(above.mT, vectors))
         if turns is not None:
             result = result @ turns[:, points - 1]
         places = points.tolist()
@@ -197,10 +204,6 @@ def _rest_bones(rest_joints: Tensor) -> Tensor:
     return rest_joints[:, list(AIM_CHILDREN)] - rest_joints[:, :ROTATING]
 
 
-def _apply(rotations: Tensor, vectors: Tensor) -> Tensor:
-    return (rotations @ vectors[..., None]).squeeze(-1)
-
-
 def _root_by_svd(target: Tensor, rest: Tensor) -> Tensor:
     children = list(PELVIS_CHILDREN)
     wanted = target[:, children] - target[:, :1]
@@ -228,7 +231,7 @@ def _root_by_spine(target: Tensor, rest: Tensor) -> Tensor:
     axis = normalise(spine_target)
     hips_rest = (rest[:, left] + rest[:, right]) / 2 - rest[:, 0]
     hips = (target[:, left] + target[:, right]) / 2 - target[:, 0]
-    start = _orthogonal_part(_apply(first, hips_rest), axis)
+    start = _orthogonal_part(rotate(first, hips_rest), axis)
     end = _orthogonal_part(hips, axis)
     cosine = (normalise(start) * normalise(end)).sum(-1)
     sine = (torch.linalg.cross(normalise(start), normalise(end)) * axis).sum(-1)
@@ -265,11 +268,11 @@ def hinge_twists(target_joints: Tensor, rest_joints: Tensor) -> Tensor:
     )
     twists[..., 0] = 1
     columns = list(twists.unbind(1))
-    turned = _global_rotations(rotations)
+    turned, _ = forward_kinematics(rotations, rest)
     for joint, (hinge, beyond, sign) in _HINGES.items():
         bone = normalise(rest[:, hinge] - rest[:, joint])
         lower = normalise(target_joints[:, beyond] - target_joints[:, hinge])
-        aside = _orthogonal_part(_apply(turned[joint].mT, lower), bone)
+        aside = _orthogonal_part(rotate(turned[:, joint].mT, lower), bone)
         forwards = torch.zeros_like(bone)
         forwards[:, 2] = sign
         natural = normalise(_orthogonal_part(forwards, bone))
@@ -282,10 +285,3 @@ def hinge_twists(target_joints: Tensor, rest_joints: Tensor) -> Tensor:
         angle = torch.where(share > 0, angle, 0.0) * share
         columns[joint - 1] = torch.stack([angle.cos(), angle.sin()], -1)
     return torch.stack(columns, 1)
-
-
-def _global_rotations(rotations: Tensor) -> list[Tensor]:
-    turned = [rotations[:, 0]]
-    for joint in range(1, ROTATING):
-        turned.append(turned[PARENTS[joint]] @ rotations[:, joint])
-    return turned

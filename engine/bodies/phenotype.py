@@ -57,6 +57,11 @@ def variation_shares(values: Tensor) -> Tensor:
     return torch.cat(columns, 1)
 
 
+def sculpted_shares(values: Tensor, mask: Tensor) -> Tensor:
+    """Shares ``(B, M)`` of the sculpted bodies: products over their variations, ``mask (M, 26)``."""
+    return torch.where(mask.bool(), variation_shares(values)[:, None], 1.0).prod(-1)
+
+
 def phenotype_values(phenotype: Mapping[str, float]) -> Tensor:
     """``(1, 6)`` float32 of named values; those not named are an average adult's.
 
@@ -97,6 +102,4 @@ def shape_of(values: Tensor, mask: Tensor, mapping: Tensor, offset: Tensor) -> T
     mapping, offset
         ``(M, K)`` and ``(K,)``: shape numbers of the sculpted bodies' mixture.
     """
-    shares = variation_shares(values)[:, None]
-    weights = torch.where(mask.bool(), shares, 1.0).prod(-1)
-    return weights @ mapping + offset
+    return sculpted_shares(values, mask) @ mapping + offset

@@ -49,6 +49,11 @@ def cross_matrix(v: Tensor) -> Tensor:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
+def rotate(rotation: Tensor, vector: Tensor) -> Tensor:
+    """Vectors ``(..., 3)`` turned by matrices ``(..., 3, 3)``."""
+    return (rotation @ vector[..., None]).squeeze(-1)
+
+
 def rotation_about(axis: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rodrigues' formula about unit axes ``(..., 3)``, from cosines and sines ``(...)``."""
     cross = cross_matrix(axis)
@@ -96,7 +101,7 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     _check(matrix, (3, 3), "Rotation matrices")
     m = matrix
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    wx, wy, wz = skew_vector(m).unbind(-1)
     xy, xz, yz = m[..., 1, 0] + m[..., 0, 1], m[..., 0, 2] + m[..., 2, 0], m[..., 2, 1] + m[..., 1, 2]
     # Each row is 4 q_k q: the quaternion times four times one of its components.
     rows = torch.stack(
@@ -209,6 +214,12 @@ def _orthogonal(v: Tensor) -> Tensor:
     return normalise(torch.linalg.cross(v, other))
 
 
+def swing_and_twist(rotation: Tensor, bone: Tensor) -> tuple[Tensor, Tensor]:
+    """Split rotations ``(..., 3, 3)`` into swings after twists about unit bones ``(..., 3)``."""
+    swings = swing(bone, rotate(rotation, bone))
+    return swings, swings.mT @ rotation
+
+
 def nearest_rotation(matrix: Tensor) -> Tensor:
     """The rotation nearest to each of ``(..., 3, 3)`` in the least-squares sense.
 
@@ -229,10 +240,9 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         # Without a nearest rotation (two singular values cancel) there is no gradient along that axis.
         response = torch.linalg.pinv(trace * identity - stretch, hermitian=True)
     # The turn that a change of the matrix causes; its value here is zero.
-    apart = rotation.mT @ matrix
-    turn = skew_vector(apart)
+    turn = skew_vector(rotation.mT @ matrix)
     turn = turn - turn.detach()
-    return rotation + rotation @ cross_matrix((response @ turn[..., None]).squeeze(-1))
+    return rotation + rotation @ cross_matrix(rotate(response, turn))
 
 
 def skew_vector(matrix: Tensor) -> Tensor:

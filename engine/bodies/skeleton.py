@@ -13,6 +13,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from engine.bodies.keypoints.layouts import COCO17
+from engine.bodies.rotations import rotate
 from engine.errors import invalid_input
 
 JOINT_NAMES = (
@@ -46,10 +48,8 @@ MIRRORED = (
 """Of each point the one on the other side."""
 
 COCO_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-    "right_knee", "left_ankle", "right_ankle", "left_big_toe", "left_small_toe", "left_heel",
-    "right_big_toe", "right_small_toe", "right_heel",
+    *COCO17.names, "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe",
+    "right_heel",
 )  # fmt: skip
 """The 17 keypoints of COCO, then six of the feet, as 2-D detectors name them."""
 
@@ -114,7 +114,7 @@ def forward_kinematics(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, 
         above = torch.stack([turned[parent] for parent in level.parents.tolist()], 1)
         before = torch.stack([posed[parent] for parent in level.parents.tolist()], 1)
         offsets = rest_joints[:, level.points] - rest_joints[:, level.parents]
-        here = before + (above @ offsets[..., None]).squeeze(-1)
+        here = before + rotate(above, offsets)
         points = level.points.tolist()
         inner = [at for at, point in enumerate(points) if point < ROTATING]
         if inner:
