@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from engine.errors import EngineError, ErrorCode, invalid_input
 from engine.executors.event_queue import EventQueue
-from engine.executors.pipe import portable
 from engine.job import Cancelled, Event, JobSpec, Preview, is_terminal
+from engine.pipe import portable
 from engine.runner import JobStore, run_job
 
 

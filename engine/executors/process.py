@@ -24,7 +24,6 @@ from typing import Any
 from engine.child import command, environment
 from engine.errors import EngineError, ErrorCode, invalid_input
 from engine.executors.event_queue import EventQueue
-from engine.executors.pipe import portable, read_frame, write_frame
 from engine.job import (
     Cancelled,
     EngineDied,
@@ -36,6 +35,7 @@ from engine.job import (
     event_from_message,
     is_terminal,
 )
+from engine.pipe import portable, read_frame, write_frame
 
 MAX_FAILED_STARTS = 3
 """After so many children that died before they were ready, the next waits for the next job."""

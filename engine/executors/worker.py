@@ -3,7 +3,7 @@
 ``python -m engine.executors.worker --store FOLDER [--plugin MODULE]... [--cold]``
 
 Commands come in on standard input, events go out on standard output, both as frames of
-:mod:`engine.executors.pipe`:
+:mod:`engine.pipe`:
 
 - ``{"command": "run", "run": 7, "job": ID, "spec": {...}}`` runs a job, after those before it;
 - ``{"command": "cancel", "run": 7}`` asks that run to stop.
@@ -32,8 +32,8 @@ from typing import Any, BinaryIO
 from engine import device
 from engine.artifacts import ArtifactStore
 from engine.errors import EngineError
-from engine.executors.pipe import PipeError, read_frame, write_frame
 from engine.job import EngineReady, Event, Failed, JobSpec, Logged, event_to_message
+from engine.pipe import PipeError, read_frame, write_frame
 from engine.runner import BUILTIN_MODULES, load_job_modules, plugin_modules, run_job
 
 EXIT_GRACE = 1.0

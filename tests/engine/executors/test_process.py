@@ -18,7 +18,6 @@ import pytest
 from engine.artifacts import ArtifactStore
 from engine.child import command, environment
 from engine.errors import ErrorCode
-from engine.executors.pipe import read_frame, write_frame
 from engine.executors.process import ProcessExecutor
 from engine.job import (
     Cancelled,
@@ -32,6 +31,7 @@ from engine.job import (
     Preview,
     is_terminal,
 )
+from engine.pipe import read_frame, write_frame
 from tests.engine.executors.watching import PLUGIN, Watcher, job
 
 MakeProcess = Callable[..., ProcessExecutor]

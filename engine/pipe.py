@@ -1,4 +1,4 @@
-"""Messages on the pipe between window and engine: JSON and raw buffers, nothing executable.
+"""Messages on the pipe between our processes: JSON and raw buffers, nothing executable.
 
 A frame is a 4-byte length of the JSON text and an 8-byte length of all buffers (both little
 endian), then the JSON text ``{"header": ..., "sizes": [...]}``, then the buffers.

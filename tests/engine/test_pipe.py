@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineError, ErrorCode
-from engine.executors.pipe import MAX_BUFFERS, MAX_TEXT, PipeError, portable, read_frame, write_frame
 from engine.job import JobSpec, Preview, event_from_message, event_to_message
+from engine.pipe import MAX_BUFFERS, MAX_TEXT, PipeError, portable, read_frame, write_frame
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
