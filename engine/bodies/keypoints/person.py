@@ -1,10 +1,12 @@
-"""What every detector returns: a person with keypoints, and checks of what they say."""
+"""What every detector returns: a person with keypoints, and checks of what they say.
+
+The window imports this: no more than numpy at the top.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,8 @@ class Mask:
 
     def in_image(self, height: int, width: int) -> NDArray[np.uint8]:
         """The mask at the size of the image: ``(height, width)`` uint8, 0 outside."""
+        import cv2
+
         half = np.array([0.5, 0.5])
         matrix = self.to_image.copy()
         # OpenCV counts from the centre of the first pixel; we from its corner.

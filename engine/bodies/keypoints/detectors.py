@@ -1,0 +1,135 @@
+"""What finds people's keypoints, by name; nothing heavy is imported before one is loaded.
+
+A plug-in adds to :data:`DETECTORS` through the entry-point group ``triptych.keypoint_detector``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.bodies.keypoints.layouts import BLAZEPOSE33
+from engine.errors import invalid_input
+from engine.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.bodies.keypoints.person import Person
+    from engine.bodies.keypoints.pictures import Picture
+
+
+class KeypointDetector(Protocol):
+    """Finds the people in a picture.
+
+    Attributes
+    ----------
+    name, licence
+        For people; ``licence`` is the model's.
+    layout
+        ``blazepose33`` or ``coco17``, of all people it returns.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Of the model, as far as known."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """Which keypoint is which."""
+        ...
+
+    def detect(self, picture: Picture) -> list[Person]:
+        """The people, the surest first; an empty list where there is nobody."""
+        ...
+
+
+class DetectorOptions(BaseModel):
+    """Settings of a detector; those of each have a class of their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BlazePoseOptions(DetectorOptions):
+    """Settings of the built-in detector."""
+
+    levels: int = Field(
+        default=0, ge=0, le=4,
+        description="How small people may be: 1 a fifth of the picture and more, 2 a tenth, 3 a "
+        "twentieth, 4 a fortieth; 0 chooses by the size of the picture.",
+    )  # fmt: skip
+    most_people: int = Field(default=32, ge=1, le=1000, description="The surest are kept.")
+    threads: int = Field(default=1, ge=1, le=64, description="Of the processor.")
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """A detector that can be chosen.
+
+    Attributes
+    ----------
+    title, description
+        For people.
+    factory
+        ``f(options) -> KeypointDetector``, or ``module:function`` to import when it is needed.
+    options
+        The model of its settings.
+    """
+
+    title: str
+    description: str
+    factory: str | Callable[[Any], KeypointDetector]
+    options: type[DetectorOptions]
+
+    def load(self, options: DetectorOptions) -> KeypointDetector:
+        """The detector with its model; raises what it says."""
+        factory = self.factory
+        if isinstance(factory, str):
+            module, function = factory.split(":")
+            factory = getattr(importlib.import_module(module), function)
+        return factory(options)
+
+
+DETECTORS: Registry[DetectorKind] = Registry("keypoint detector")
+
+_HERE = "engine.bodies.keypoints"
+
+DETECTORS.add(
+    "blazepose",
+    DetectorKind(
+        "BlazePose (built in)",
+        f"Several people; {len(BLAZEPOSE33)} keypoints, a mask, and points in space.",
+        f"{_HERE}.blazepose:load",
+        BlazePoseOptions,
+    ),
+)
+
+
+def load_detector(name: str, **options: Any) -> KeypointDetector:
+    """A detector by its name in :data:`DETECTORS`.
+
+    Raises
+    ------
+    EngineError
+        ``invalid_input`` for an unknown name or setting; what loading the model raises.
+    """
+    kind = DETECTORS.get(name)
+    try:
+        chosen = kind.options.model_validate(options)
+    except ValidationError as error:
+        told = "; ".join(
+            f"{'.'.join(map(str, part['loc'])) or name}: {part['msg']}" for part in error.errors()
+        )
+        raise invalid_input(
+            f"The settings of the detector {name} are wrong: {told}. Nothing was detected.",
+            f"It knows {', '.join(kind.options.model_fields)}.",
+        ) from error
+    return kind.load(chosen)
