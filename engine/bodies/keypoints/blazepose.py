@@ -18,7 +18,7 @@ from engine.bodies.keypoints.detectors import BlazePoseOptions
 from engine.bodies.keypoints.duplicates import agreement, without_duplicates
 from engine.bodies.keypoints.person import Mask, Person, box_around
 from engine.bodies.keypoints.pictures import Picture, Pixels
-from engine.bodies.keypoints.regions import Region
+from engine.bodies.keypoints.regions import MARGIN, Region
 from engine.errors import invalid_input
 
 Array = NDArray[np.float64]
@@ -111,6 +111,17 @@ class BlazePose:
         found.sort(key=lambda item: -item.quality)
         kept = without_duplicates([item.person for item in found])
         return [found[place] for place in kept[: self.most_people]]
+
+    def in_box(self, picture: Picture, box: Array) -> Person | None:
+        """The person in a box that somebody has drawn; ``None`` when none is recognised.
+
+        The box ``(4,)`` is left, top, right, bottom in pixels of the original.
+        """
+        corners = box.reshape(2, 2) / picture.scale
+        centre = corners.mean(axis=0)
+        side = MARGIN * float(np.max(corners[1] - corners[0]))
+        found = self._approach(picture, Region(float(centre[0]), float(centre[1]), side))
+        return None if found is None else found.person
 
     def look(self, picture: Picture, region: Region) -> Found | None:
         """The person in a region of ``picture.pixels``; ``None`` when there is none."""

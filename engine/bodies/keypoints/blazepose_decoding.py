@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.bodies.keypoints.boxes import overlap
+
 Array = NDArray[np.float64]
 
 INPUT = 224
@@ -93,15 +95,6 @@ def decode(raw: Array, logits: Array, least: float = LEAST_SCORE) -> tuple[Array
     middle, size = values[:, 0] + centres, values[:, 1]
     boxes = np.concatenate([middle - size / 2, middle + size / 2], axis=1)
     return boxes, values[:, 2:] + centres[:, None], scores[kept]
-
-
-def overlap(box: Array, boxes: Array) -> Array:
-    """Intersection over union of one box ``(4,)`` with others ``(N, 4)``, ``(N,)``."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    areas = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
-    own = np.prod(np.clip(box[2:] - box[:2], 0, None))
-    return np.asarray(shared / np.maximum(own + areas - shared, 1e-12))
 
 
 def merge(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.bodies.keypoints.layouts import BLAZEPOSE33
+from engine.bodies.keypoints.layouts import BLAZEPOSE33, COCO17
 from engine.errors import invalid_input
 from engine.registry import Registry
 
@@ -70,6 +70,33 @@ class BlazePoseOptions(DetectorOptions):
     threads: int = Field(default=1, ge=1, le=64, description="Of the processor.")
 
 
+class OnnxOptions(DetectorOptions):
+    """Settings of a detector from an ONNX file."""
+
+    path: str = Field(description="The .onnx file: RTMPose, RTMO, YOLO-pose, or heat maps.")
+    boxes: str = Field(
+        default="blazepose",
+        description="Where models that see one person at a time look: blazepose, picture (all of it), "
+        "or another .onnx file that finds people (YOLO).",
+    )
+    colours: Literal["auto", "unit", "imagenet", "byte"] = Field(
+        default="auto",
+        description="What the model takes: unit is 0 to 1, byte 0 to 255, imagenet the usual mean and "
+        "deviation; auto goes by the kind of model.",
+    )
+    order: Literal["auto", "rgb", "bgr"] = Field(
+        default="auto", description="Of the colours; auto goes by the kind of model."
+    )
+    least_score: float = Field(default=0.3, ge=0, le=1, description="People below are left out.")
+    most_people: int = Field(default=32, ge=1, le=1000, description="The surest are kept.")
+
+
+class ManualOptions(DetectorOptions):
+    """Settings of keypoints that somebody has set."""
+
+    path: str = Field(description="A JSON file of people: boxes, or keypoints.")
+
+
 @dataclass(frozen=True)
 class DetectorKind:
     """A detector that can be chosen.
@@ -109,6 +136,25 @@ DETECTORS.add(
         f"Several people; {len(BLAZEPOSE33)} keypoints, a mask, and points in space.",
         f"{_HERE}.blazepose:load",
         BlazePoseOptions,
+    ),
+)
+DETECTORS.add(
+    "onnx",
+    DetectorKind(
+        "ONNX file",
+        f"RTMPose, RTMO, YOLO-pose or heat maps from a file of yours; {len(COCO17)} keypoints or "
+        f"BlazePose's {len(BLAZEPOSE33)}.",
+        f"{_HERE}.onnx_detector:load",
+        OnnxOptions,
+    ),
+)
+DETECTORS.add(
+    "manual",
+    DetectorKind(
+        "Set by hand",
+        "Keypoints from a JSON file, or boxes in which BlazePose looks.",
+        f"{_HERE}.manual:load",
+        ManualOptions,
     ),
 )
 

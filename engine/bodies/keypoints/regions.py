@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.bodies.keypoints import framing
 
 Array = NDArray[np.float64]
 
@@ -54,35 +55,12 @@ class Region:
         return np.column_stack([linear, offset])
 
     def cut(self, pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """The square as ``(size, size, 3)``; black where it leaves the image."""
-        matrix = self.to_image(size)
-        # What is much larger than the crop is shrunk before, or fine patterns would flicker in it.
-        factor = int(self.side / size)
-        if factor >= 2:
-            reach = self.side * 0.71 + factor
-            low = np.floor(np.array([self.x, self.y]) - reach).astype(int).clip(0)
-            high = np.ceil(np.array([self.x, self.y]) + reach).astype(int).clip(0)
-            part = pixels[low[1] : high[1], low[0] : high[0]]
-            if 0 in part.shape:
-                return np.zeros((size, size, 3), np.uint8)
-            width, height = (max(1, length // factor) for length in part.shape[1::-1])
-            shrink = np.array([width / part.shape[1], height / part.shape[0]])
-            pixels = np.asarray(
-                cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-            )
-            matrix = (matrix - np.column_stack([np.zeros((2, 2)), low])) * shrink[:, None]
-        half = np.array([0.5, 0.5])
-        matrix[:, 2] += matrix[:, :2] @ half - half  # OpenCV counts from the first pixel's centre
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(
-            cv2.warpAffine(pixels, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
-            np.uint8,
-        )
+        """The square as ``(size, size, 3)``; where it leaves the image, the image's border goes on."""
+        return framing.cut(pixels, self.to_image(size), size, size)
 
     def project(self, points: Array, size: int) -> Array:
         """Positions ``(N, 2)`` in the crop as positions in the image."""
-        matrix = self.to_image(size)
-        return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+        return framing.project(points, self.to_image(size))
 
     def turn(self, vectors: Array) -> Array:
         """Vectors ``(N, 3)`` turned from the crop's axes to the image's, about the line of sight."""

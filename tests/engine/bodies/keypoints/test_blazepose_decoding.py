@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.bodies.keypoints.blazepose_decoding import INPUT, anchors, decode, merge, overlap, refined
+from engine.bodies.keypoints.blazepose_decoding import INPUT, anchors, decode, merge, refined
+from engine.bodies.keypoints.boxes import overlap
 
 
 def test_anchors_lie_in_the_middle_of_cells() -> None:
