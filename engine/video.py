@@ -257,31 +257,33 @@ class VideoFile:
     def _counted(
         self, container: InputContainer, stream: VideoStream, table: _Table | None, start: int
     ) -> Iterator[tuple[int, VideoFrame]]:
-        index = -1
+        index, last = -1, None
         try:
             for frame in _decoded(container, stream):
+                last = frame.pts
                 if table is None:
                     index += 1
-                elif frame.pts is not None:
-                    index = int(np.searchsorted(table.times, frame.pts))
+                elif last is not None:
+                    index = int(np.searchsorted(table.times, last))
                     if index < start:
                         continue
                 yield index, frame
         except av.FFmpegError as error:
             raise self._broken(index + 1, error) from error
-        if self._is_cut_off(container):
+        if self._is_cut_off(container, index + 1, last):
             raise self._broken(index + 1, None)
 
-    def _is_cut_off(self, container: InputContainer) -> bool:
-        """Whether the file announces more than there is."""
-        table = self._table
-        if table is None:
-            return False
+    def _is_cut_off(self, container: InputContainer, count: int, last: int | None) -> bool:
+        """Whether the file announces more than there was: frames, and the time of the last one."""
         if self.frame_count is not None:
-            return table.packets < self.frame_count
+            # Frames that are not to be shown are announced as well.
+            table = self._table if count < self.frame_count else None
+            return table is not None and table.packets < self.frame_count
         # A length belongs to the longest stream, so it says something only where there is one.
-        alone = len(container.streams) == 1 and self.duration is not None
-        return alone and float(self.times[-1]) < (self.duration or 0) - 2 / self.rate - 0.5
+        if len(container.streams) > 1 or None in (self.duration, last, self._first_time):
+            return False
+        end = ((last or 0) - (self._first_time or 0)) * self._unit
+        return end < (self.duration or 0) - 2 / self.rate - 0.5
 
     def _broken(self, index: int, error: Exception | None) -> EngineError:
         what = "is damaged" if error else "is cut off"
