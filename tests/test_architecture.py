@@ -114,7 +114,17 @@ def test_models_of_the_workspaces_know_no_widgets(repository: Path) -> None:
 def test_no_path_of_one_machine_is_tracked(repository: Path) -> None:
     pattern = re.compile(r"(?<![\w.$}])/(?:work|root|home|Users|tmp)/[\w.]")
     for path in tracked_files(repository):
-        if path.suffix in {".png", ".safetensors", ".npz", ".ico", ".icns", ".gif", ".jpg", ".tflite"}:
+        if path.suffix in {
+            ".png",
+            ".safetensors",
+            ".npz",
+            ".ico",
+            ".icns",
+            ".gif",
+            ".jpg",
+            ".mp4",
+            ".tflite",
+        }:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             assert not pattern.search(line), f"{path.relative_to(repository)}:{number}: {line[:120]}"

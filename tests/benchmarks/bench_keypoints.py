@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from engine.bodies.keypoints.blazepose import CROP, BlazePose, tiles
-from engine.bodies.keypoints.layouts import find_layout
+from engine.bodies.keypoints.layouts import COCO17, find_layout
 from engine.bodies.keypoints.person import SEEN, Person
-from engine.bodies.keypoints.pictures import Picture, read_picture
+from engine.bodies.keypoints.pictures import Picture, as_picture, read_picture
 from engine.bodies.keypoints.regions import Region
 from engine.bodies.keypoints.tracking import Tracker, follow
+from engine.bodies.synthetic import known_picture
 from engine.video import VideoFile
 
 PEOPLE = {
@@ -88,6 +89,37 @@ def photos(detector: BlazePose, folder: Path, out: Path | None) -> dict[str, obj
     return table
 
 
+def rendered(detector: BlazePose, count: int) -> dict[str, object]:
+    """Rendered people of whom keypoints are known: found, and how far off, over their height."""
+    right, errors, visible = 0, [], []
+    for index in range(count):
+        number = 1 + index % 3
+        rng = np.random.default_rng(index)
+        picture = known_picture(rng, number, 480 + 240 * number, 800)
+        found = [p.to_coco17().points for p in detector.detect(as_picture(picture.pixels))]
+        right += len(found) == number
+        for person in picture.people:
+            truth = person.image_keypoints[:17]
+            apart = [np.linalg.norm(points - truth, axis=1) for points in found]
+            if apart and min(map(np.mean, apart)) < 0.25 * np.ptp(truth[:, 1]):
+                errors.append(min(apart, key=np.mean) / np.ptp(truth[:, 1]))
+                visible.append(person.visible[:17])
+    percent = 100 * np.array(errors)
+    seen = np.array(visible)
+    return {
+        "pictures": count,
+        "with the right count": right,
+        "people found": len(errors),
+        "mean error of visible keypoints, % of height": round(float(percent[seen].mean()), 2),
+        "of hidden ones": round(float(percent[~seen].mean()), 2),
+        "worst person": round(float(percent.mean(axis=1).max()), 2),
+        "each": {
+            name: round(float(percent[:, i][seen[:, i]].mean()), 2)
+            for i, name in enumerate(COCO17.names)
+        },
+    }
+
+
 def clip(detector: BlazePose, path: Path) -> dict[str, object]:
     """A video followed: identities, jitter with and without smoothing, time a frame."""
     result: dict[str, object] = {}
@@ -117,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--draw", type=Path)
+    parser.add_argument("--rendered", type=int, default=60, help="rendered pictures")
     options = parser.parse_args()
     if options.draw is not None:
         options.draw.mkdir(parents=True, exist_ok=True)
@@ -130,6 +163,7 @@ def main() -> None:
             f"landmarks, one person ({CROP} px)": milliseconds(lambda: detector.look(picture, region)),
         },
         "photos": photos(detector, options.photos, options.draw),
+        "rendered": rendered(detector, options.rendered),
         "clip": clip(detector, options.photos / "clips" / "hall_person.mp4"),
     }
     print(json.dumps(figures, indent=1))
