@@ -92,15 +92,19 @@ class BlazePose:
         """The people in a picture, the surest first; none where nobody is found."""
         return [found.person for found in self.find(picture)]
 
-    def find(self, picture: Picture, known: list[Region] | None = None) -> list[Found]:
+    def find(
+        self, picture: Picture, known: list[Region] | None = None, levels: int | None = None
+    ) -> list[Found]:
         """The same, with the regions to look in next (in the pixels of ``picture.pixels``).
 
-        Regions that are nearly one of ``known`` are not looked in.
+        Regions that are nearly one of ``known`` are not looked in; ``levels`` instead of the
+        detector's own.
         """
+        levels = self.levels if levels is None else levels
         height, width = picture.pixels.shape[:2]
         found: list[Found] = []
         visited = list(known or [])
-        for region in self._regions(picture.pixels, tiles(width, height, self.levels)):
+        for region in self._regions(picture.pixels, tiles(width, height, levels)):
             if any(_near(region, other) for other in visited):
                 continue
             looked = self._approach(picture, region)

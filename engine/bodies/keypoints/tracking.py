@@ -35,9 +35,9 @@ class Tracker:
     """People of a video, frame by frame.
 
     BlazePose looks for each person where the frame before says that it will be, which takes one
-    network instead of two and no tiles; the whole picture is looked at every ``interval`` frames, when
-    nobody is followed, and when somebody was lost. Other detectors look at every frame. Nobody is
-    recognised by looks: who leaves for longer than ``patience`` gets a new number.
+    network instead of two and no tiles. It searches in tiles every ``interval`` frames and when
+    somebody was lost, and in the whole picture while nobody is there. Other detectors look at every
+    frame. Nobody is recognised by looks: who leaves for longer than ``patience`` gets a new number.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Tracker:
     interval
         Frames after which BlazePose looks for newcomers.
     patience
-        Seconds for which a lost person is remembered.
+        Seconds for which a lost person is remembered, but at least to the next frame.
     smooth
         Whether keypoints are smoothed (:mod:`engine.bodies.keypoints.smoothing`).
 
@@ -72,7 +72,7 @@ class Tracker:
         self._interval, self._patience, self._smooth = interval, patience, smooth
         self._tracks: list[_Track] = []
         self._next = 1
-        self._since_search = 0
+        self._since_search = interval
         self._time = -np.inf
 
     def step(self, pixels: Pixels, seconds: float) -> list[Person]:
@@ -97,7 +97,10 @@ class Tracker:
             )
         self._time = seconds
         picture = as_picture(pixels)
-        self._tracks = [t for t in self._tracks if seconds - t.seconds <= self._patience]
+        # However far frames are apart, who was there in the last one is remembered.
+        self._tracks = [
+            t for t in self._tracks if not t.missed or seconds - t.seconds <= self._patience
+        ]
         followed: dict[int, Found] = {}
         if isinstance(self._detector, BlazePose):
             for track in self._tracks:
@@ -130,11 +133,14 @@ class Tracker:
         """Who is there beside those that are followed, when it is time to look."""
         self._since_search += 1
         complete = all(track.missed or track.identity in followed for track in self._tracks)
-        if followed and complete and self._since_search < self._interval:
+        due = self._since_search >= self._interval or not complete
+        if followed and not due:
             return []
-        self._since_search = 0
+        if due:
+            self._since_search = 0
         seen = list(followed.values())
-        found = detector.find(picture, [item.following for item in seen])
+        # Between searches in tiles, a glance at the whole picture that nobody large comes in unseen.
+        found = detector.find(picture, [item.following for item in seen], None if due else 1)
         people = [item.person for item in (*seen, *found)]
         places = [place - len(seen) for place in without_duplicates(people) if place >= len(seen)]
         return [(found[place].person, found[place].following) for place in places]

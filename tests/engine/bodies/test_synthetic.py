@@ -91,7 +91,7 @@ def test_the_detector_finds_rendered_people(detector: BlazePose, group: KnownPic
 def test_a_walk_is_one_persons(detector: BlazePose) -> None:
     tracker = Tracker(detector)
     errors = []
-    for index, picture in enumerate(known_walk(np.random.default_rng(2), 16, 20.0, 320, 240)):
+    for index, picture in enumerate(known_walk(np.random.default_rng(2), 10, 20.0, 320, 240)):
         (found,) = tracker.step(picture.pixels, index / 20)
         assert found.identity == 1
         errors.append(off(picture.people[0], found.to_coco17().points))

@@ -42,7 +42,8 @@ class ScriptedRegions(BlazePose):
     """The same for the way by regions; it counts how often the whole picture was looked at."""
 
     def __init__(self, places: list[list[float]]) -> None:
-        self.places, self.frame, self.searches, self.looks = places, -1, 0, 0
+        self.places, self.frame = places, -1
+        self.searches = self.glances = self.looks = 0
 
     def look(self, picture: Picture, region: Region) -> Found | None:
         self.looks += 1
@@ -51,8 +52,11 @@ class ScriptedRegions(BlazePose):
                 return Found(at(x), Region(200 + x, 150.0, 200.0))
         return None
 
-    def find(self, picture: Picture, known: list[Region] | None = None) -> list[Found]:
-        self.searches += 1
+    def find(
+        self, picture: Picture, known: list[Region] | None = None, levels: int | None = None
+    ) -> list[Found]:
+        self.searches += levels is None
+        self.glances += levels == 1
         return [Found(at(x), Region(200 + x, 150.0, 200.0)) for x in self.places[self.frame]]
 
 
@@ -93,6 +97,12 @@ def test_who_is_lost_shortly_is_remembered_and_who_stays_away_is_new() -> None:
         assert [people[0] for people in told if people] == [(1, 0), (1, 10), (2, 10)]
 
 
+def test_frames_may_be_far_apart() -> None:
+    tracker = Tracker(Scripted(WALK), smooth=False)
+    told = [seen(tracker.step(FRAME, 3.0 * index)) for index in range(len(WALK))]
+    assert [[identity for identity, _ in people] for people in told] == [[1, 2]] * 4
+
+
 def test_newcomers_and_jumps_are_found() -> None:
     places = [[0.0], [0.0], [0.0, 500.0], [0.0, 500.0], [0.0, 500.0], [0.0, 560.0]]
     told, detector = by_regions(places, interval=3)
@@ -107,7 +117,7 @@ def test_the_whole_picture_is_looked_at_only_now_and_then() -> None:
     assert detector.searches == 3
     assert detector.looks == 20
     _, detector = by_regions([[]] * 5, interval=10)
-    assert detector.searches == 5
+    assert (detector.searches, detector.glances) == (1, 4)
 
 
 def test_two_that_slide_onto_one_person_become_one() -> None:
