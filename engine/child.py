@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -27,3 +28,18 @@ def environment() -> dict[str, str]:
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the two pipes to ourselves.
+
+    Afterwards reading standard input finds nothing, and what anybody prints goes to standard
+    error, so that a stray ``print`` in a library cannot corrupt the protocol.
+    """
+    commands = os.fdopen(os.dup(0), "rb", buffering=0)
+    events = os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return commands, events

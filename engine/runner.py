@@ -41,6 +41,7 @@ BUILTIN_MODULES = (
     "engine.images.jobs",
     "engine.images.alignment_run",
     "engine.images.rewards.taste_job",
+    "engine.bodies.jobs",
 )
 """Modules that register the job kinds of Triptych itself when they are imported."""
 

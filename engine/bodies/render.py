@@ -106,12 +106,15 @@ class Mesh:
         ``(3,)`` or ``(V, 3)`` uint8.
     normals
         ``(V, 3)`` float32 for smooth shading; flat without.
+    alpha
+        How much of what is behind it it covers.
     """
 
     vertices: Float32
     faces: NDArray[np.integer]
     colours: NDArray[np.uint8]
     normals: Float32 | None = None
+    alpha: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,14 +189,19 @@ class Caster:
         )
 
     def paint(
-        self, view: View, background: Sequence[int] | None = None, samples: int = 1
+        self,
+        view: View,
+        background: Sequence[int] | None = None,
+        samples: int = 1,
+        wireframe: bool = False,
     ) -> NDArray[np.uint8]:
         """A shaded picture ``(h, w, 4)`` uint8 RGBA; transparent where there is no background.
 
-        ``samples`` rays in x and in y for each pixel smooth the edges.
+        ``samples`` rays in x and in y for each pixel smooth the edges; ``wireframe`` leaves only the
+        edges of the faces that are in front.
         """
         large = view.scaled(samples) if samples > 1 else view
-        rgba = self._shaded(large)
+        rgba = self._shaded(large, wireframe)
         if samples > 1:
             rgba = rgba.reshape(view.height, samples, view.width, samples, 4).mean((1, 3))
         alpha = rgba[..., 3:]
@@ -205,7 +213,7 @@ class Caster:
         rgba[..., 3] *= 255
         return np.clip(rgba + 0.5, 0, 255).astype(np.uint8)
 
-    def _shaded(self, view: View) -> Float32:
+    def _shaded(self, view: View, wireframe: bool) -> Float32:
         """Colours times coverage, and coverage, ``(h, w, 4)`` float32."""
         hits = self.cast(view)
         result = np.zeros((view.height, view.width, 4), np.float32)
@@ -214,17 +222,21 @@ class Caster:
             seen = hits.mesh == index
             if not seen.any():
                 continue
-            corners, weights = mesh.faces[hits.face[seen]], hits.corners[seen][..., None]
-            normals = _normals(mesh, corners, weights) @ rotation.T
+            corners, weights = mesh.faces[hits.face[seen]], hits.corners[seen]
+            normals = _normals(mesh, corners, weights[..., None]) @ rotation.T
             # Faces that are seen from behind are lit as if from the front.
             normals *= np.where(normals[:, 2:] > 0, -1, 1)
             lit = np.clip(normals @ _LIGHT, 0, None)
             rim = (1 + normals[:, 2]) ** 3
             light = _AMBIENT + _DIFFUSE * lit + _RIM * rim
             colours = np.broadcast_to(mesh.colours, mesh.vertices.shape)[corners]
-            colour = (colours.astype(np.float32) * weights).sum(1)
-            result[seen, :3] = np.clip(colour * light[:, None], 0, 255)
-            result[seen, 3] = 1
+            colour = (colours.astype(np.float32) * weights[..., None]).sum(1)
+            cover = np.full(len(corners), mesh.alpha, np.float32)
+            if wireframe:
+                pixel = hits.depth[seen] / view.intrinsic[1, 1]
+                cover *= _distance_to_edges(mesh, corners, weights) < 0.6 * pixel
+            result[seen, :3] = np.clip(colour * light[:, None], 0, 255) * cover[:, None]
+            result[seen, 3] = cover
         return result
 
     def silhouette(self, view: View) -> NDArray[np.bool_]:
@@ -264,6 +276,25 @@ def _normals(mesh: Mesh, corners: NDArray[np.integer], weights: Float32) -> Floa
         normals = np.cross(second - first, third - first)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(normals / np.maximum(length, 1e-12), np.float32)
+
+
+def _distance_to_edges(mesh: Mesh, corners: NDArray[np.integer], weights: Float32) -> Float32:
+    """How far points in faces are from the nearest edge, ``(N,)`` metres."""
+    first, second, third = (mesh.vertices[corners[:, k]] for k in range(3))
+    double_area = np.linalg.norm(np.cross(second - first, third - first), axis=1)
+    opposite = [third - second, third - first, second - first]
+    lengths = np.stack([np.linalg.norm(edge, axis=1) for edge in opposite], 1)
+    heights = double_area[:, None] / np.maximum(lengths, 1e-12)
+    return np.asarray((weights * heights).min(1), np.float32)
+
+
+def over(front: NDArray[np.uint8], back: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One RGBA picture laid over another, ``(h, w, 4)`` uint8 both."""
+    alpha, beta = front[..., 3:] / 255.0, back[..., 3:] / 255.0
+    both = alpha + beta * (1 - alpha)
+    colour = front[..., :3] * alpha + back[..., :3] * beta * (1 - alpha)
+    mixed = np.concatenate([colour / np.maximum(both, 1e-6), 255 * both], -1)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
 def _check(mesh: Mesh) -> None:

@@ -31,6 +31,7 @@ from typing import Any, BinaryIO
 
 from engine import device
 from engine.artifacts import ArtifactStore
+from engine.child import take_pipes
 from engine.errors import EngineError
 from engine.job import EngineReady, Event, Failed, JobSpec, Logged, event_to_message
 from engine.pipe import PipeError, read_frame, write_frame
@@ -132,21 +133,6 @@ class _EventHandler(logging.Handler):
             self.handleError(record)
 
 
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep the two pipes to ourselves.
-
-    Afterwards reading standard input finds nothing, and what anybody prints goes to standard
-    error, so that a stray ``print`` in a library cannot corrupt the protocol.
-    """
-    commands = os.fdopen(os.dup(0), "rb", buffering=0)
-    events = os.fdopen(os.dup(1), "wb", buffering=0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return commands, events
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the child process; the exit code."""
     parser = argparse.ArgumentParser(prog="engine.executors.worker")
@@ -157,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # An interrupt from the terminal is for the program that started us; it closes our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    commands, events = _take_pipes()
+    commands, events = take_pipes()
     logging.getLogger("triptych").setLevel(logging.INFO)
     logging.captureWarnings(True)
     worker = Worker(commands, events, ArtifactStore(options.store), options.plugin)

@@ -6,7 +6,7 @@ import numpy as np
 import open3d as o3d
 import pytest
 
-from engine.bodies.render import Caster, Mesh, View
+from engine.bodies.render import Caster, Mesh, View, over
 from engine.errors import EngineError
 
 RADIUS, DISTANCE = 0.5, 3.0
@@ -76,6 +76,28 @@ def test_light_comes_from_the_upper_left(view: View) -> None:
     assert ((edge > 0) & (edge < 255)).any(), "several rays a pixel smooth the edge"
     ground = Caster([sphere((0, 0, -DISTANCE))]).paint(view, background=(10, 20, 30))
     assert ground[0, 0].tolist() == [10, 20, 30, 255]
+
+
+def test_wires_let_through_what_is_between(view: View) -> None:
+    made = Mesh(
+        np.array([[-1, -1, -4], [1, -1, -4], [0, 1, -4]], np.float32),
+        np.array([[0, 1, 2]]),
+        np.array([255, 255, 255], np.uint8),
+    )
+    full, wires = (Caster([made]).paint(view, wireframe=on)[..., 3] > 0 for on in (False, True))
+    assert full[120, 160]
+    assert not wires[120, 160]
+    inner = np.zeros_like(full)
+    inner[2:-2, 2:-2] = full[4:, 2:-2] & full[:-4, 2:-2] & full[2:-2, 4:] & full[2:-2, :-4]
+    assert 0 < wires.sum() < 0.2 * full.sum()
+    assert not (wires & inner).any(), "wires are where the outline is"
+
+
+def test_a_picture_over_another() -> None:
+    red = np.full((1, 1, 4), [255, 0, 0, 128], np.uint8)
+    blue = np.full((1, 1, 4), [0, 0, 255, 255], np.uint8)
+    assert over(red, blue)[0, 0].tolist() == [128, 0, 127, 255]
+    assert over(red, np.zeros_like(red))[0, 0].tolist() == [255, 0, 0, 128]
 
 
 def test_nothing_to_see(view: View) -> None:

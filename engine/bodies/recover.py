@@ -1,0 +1,362 @@
+"""From keypoints to a body: the camera, closed-form inverse kinematics, and a fit to the picture.
+
+``ik`` takes the keypoints in space as a start, moves them to where they are seen, derives the joints
+from them and solves for rotations in closed form: quick enough to follow a hand that drags a keypoint.
+``fit`` goes on from there: L-BFGS on rotations, place and shape, so that the body's own keypoints fall
+on those in the picture (SMPLify, Bogo et al. 2016, with Geman and McClure's loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.bodies.body_model import BakedBody, BodyModel, PosedBody
+from engine.bodies.inverse_kinematics import closed_form
+from engine.bodies.joint_targets import joints_from_points
+from engine.bodies.keypoints.layouts import find_layout
+from engine.bodies.keypoints.person import SEEN, Person
+from engine.bodies.record import Camera, RecoveredPerson
+from engine.bodies.rotations import axis_angle_to_matrix
+from engine.bodies.skeleton import COCO_NAMES, ROTATING
+from engine.errors import invalid_input
+from engine.registry import Registry
+
+Array = NDArray[np.float64]
+Check = Callable[[], None]
+
+FOCAL_GUESS = 1.2
+"""Of the longer side, which is what phones have, where nothing is known."""
+
+FILM_WIDTH = 36.0
+"""Millimetres that ``FocalLengthIn35mmFilm`` is relative to, along the longer side."""
+
+NO_DEPTH = "How far limbs reach to the front or back is a guess: there are no points in space."
+
+_ROUNDS = 3
+"""Of moving points to where they are seen, and solving again."""
+
+_FIT_STEPS, _FIT_ROUNDS = 12, 4
+_FIT_SHAPES = 10
+_BLUR = 0.03
+"""Of the person's height: errors far beyond count as outliers."""
+
+_POSE_WEIGHT, _SHAPE_WEIGHT, _SPACE_WEIGHT = 2e-3, 5e-4, 0.02
+_HEIGHT_STEPS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One person to recover.
+
+    Attributes
+    ----------
+    person, camera, body
+        What is seen, through what, and what it is to be.
+    shape
+        ``(1, K)``, where the method begins.
+    fixed_shape
+        Whether it has to stay.
+    check
+        Raises when the user cancelled.
+    """
+
+    person: Person
+    camera: Camera
+    body: BodyModel
+    shape: Tensor
+    fixed_shape: bool
+    check: Check
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """``shape (1, K)``, ``rotations (1, 24, 3, 3)``, ``translation (1, 3)``; what is to be said."""
+
+    shape: Tensor
+    rotations: Tensor
+    translation: Tensor
+    notes: tuple[str, ...] = ()
+
+
+Method = Callable[[Task], Solution]
+METHODS: Registry[Method] = Registry("body method")
+
+
+def guess_camera(
+    width: int, height: int, exif: Mapping[str, Any] | None = None, focal: float | None = None
+) -> Camera:
+    """The camera of a photo: the user's focal length in pixels, else EXIF's, else a guess.
+
+    Parameters
+    ----------
+    width, height
+        Pixels, upright.
+    exif
+        Values by name, as ``FocalLengthIn35mmFilm``.
+    focal
+        Pixels.
+    """
+    centre = (width / 2, height / 2)
+    if focal is not None:
+        return Camera(width, height, focal, centre, "user")
+    try:
+        film = float((exif or {}).get("FocalLengthIn35mmFilm", 0))
+    except (TypeError, ValueError):
+        film = 0.0
+    if film > 0:
+        return Camera(width, height, film / FILM_WIDTH * max(width, height), centre, "exif")
+    return Camera(width, height, FOCAL_GUESS * max(width, height), centre, "guess")
+
+
+def recover_person(
+    person: Person,
+    camera: Camera,
+    body: BodyModel,
+    method: str = "ik",
+    height: float | None = None,
+    shape: Tensor | None = None,
+    check: Check = lambda: None,
+) -> RecoveredPerson:
+    """The body of one person.
+
+    Parameters
+    ----------
+    person
+        Keypoints in pixels of the camera's picture, perhaps points in space.
+    camera
+        Of the picture.
+    body
+        A body model with the keypoints of :data:`engine.bodies.skeleton.COCO_NAMES`.
+    method
+        Of :data:`METHODS`.
+    height
+        Metres, where it is known: it fixes the scale, which one picture does not show.
+    shape
+        ``(1, K)``, where it is known; then it stays.
+    check
+        Called now and then; raises to stop.
+
+    Raises
+    ------
+    EngineError
+        ``invalid_input`` for an unknown method, or fewer than four keypoints that are seen.
+    """
+    solve = METHODS.get(method)
+    if int((person.confidence >= SEEN).sum()) < 4:
+        raise invalid_input(
+            "Fewer than four keypoints of this person are seen; no body was made.",
+            "Set those that can be seen by hand, or choose another photo.",
+        )
+    start = torch.zeros(1, body.shape_size) if shape is None else shape
+    if shape is None and height is not None:
+        start = shape_of_height(body, start, height)
+    found = solve(Task(person, camera, body, start, shape is not None or height is not None, check))
+    with torch.no_grad():
+        posed = body.posed(found.shape, found.rotations, found.translation)
+    error, scale = _errors(posed, person, camera, body, found.translation)
+    notes = list(found.notes)
+    if float(found.translation[0, 2]) > -0.2:
+        notes.append("A body stands behind the camera: check left and right, and the focal length.")
+    return RecoveredPerson(
+        person=person,
+        method=method,
+        shape=_plain(found.shape),
+        rotations=_plain(found.rotations),
+        translation=_plain(found.translation),
+        joints=_plain(posed.joints),
+        error_px=error,
+        error_share=error / scale,
+        notes=tuple(notes),
+    )
+
+
+def shape_of_height(body: BodyModel, shape: Tensor, height: float) -> Tensor:
+    """The nearest shape ``(1, K)`` whose body is ``height`` metres tall."""
+    for _ in range(_HEIGHT_STEPS):
+        wanted = shape.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            y = body.rest(wanted).vertices[0, :, 1]
+            tall = y.max() - y.min()
+            (slope,) = torch.autograd.grad(tall, wanted)
+        shape = wanted.detach() + (height - tall.detach()) * slope / slope.square().sum()
+    return shape
+
+
+@METHODS.register("ik")
+def solve_ik(task: Task) -> Solution:
+    """Closed-form inverse kinematics, the points moved to where they are seen."""
+    person, camera, body = task.person, task.camera, task.body
+    layout = find_layout(person.layout)
+    places, columns = _shared(person)
+    notes: tuple[str, ...] = ()
+    with torch.no_grad():
+        rest = body.rest(task.shape)
+        if person.world is not None:
+            points = person.world * [1, -1, -1]
+        else:
+            points = _upright(_keypoints(body, rest)[0].double().numpy(), person)
+            notes = (
+                "How far limbs reach to the front or back is a guess: there are no points in space.",
+            )
+        scale = _scale(rest, points, layout.names)
+        points = points * scale
+        pixels, weights = person.points[places], _weights(person)[places]
+        rotations = translation = torch.zeros(0)
+        for turn in range(_ROUNDS):
+            task.check()
+            targets = torch.from_numpy(joints_from_points(points, layout.names)).float()[None]
+            rotations = closed_form(targets, rest.joints, spine3="three_children")
+            posed = body.posed(task.shape, rotations)
+            own = _keypoints(body, posed)[0].double().numpy()[columns]
+            place = place_body(own, pixels, weights, camera)
+            translation = torch.from_numpy(place).float()[None]
+            if turn == _ROUNDS - 1:
+                break
+            seen = own + place
+            depth = np.maximum(-seen[:, 2], 0.1)
+            apart = (pixels - camera.project(seen)) * (depth / camera.focal)[:, None] * weights[:, None]
+            points[places] += np.concatenate([apart * [1, -1], np.zeros((len(apart), 1))], 1)
+    return Solution(task.shape, rotations, translation, notes)
+
+
+@METHODS.register("fit")
+def solve_fit(task: Task) -> Solution:
+    """L-BFGS from what ``ik`` finds."""
+    start = solve_ik(task)
+    person, camera, body = task.person, task.camera, task.body
+    places, columns = _shared(person)
+    pixels = torch.from_numpy(person.points[places]).float()
+    weights = torch.from_numpy(_weights(person)[places]).float()
+    depth = max(0.3, -float(start.translation[0, 2]))
+    tall = 1.7 * camera.focal / depth
+    space = None if person.world is None else torch.from_numpy(person.world * [1, -1, -1]).float()
+    turns = torch.zeros(1, ROTATING, 3, requires_grad=True)
+    shift = torch.zeros(1, 3, requires_grad=True)
+    sizes = torch.zeros(1, min(_FIT_SHAPES, body.shape_size), requires_grad=not task.fixed_shape)
+    centre = torch.tensor(camera.centre)
+    variables = [turns, shift] if task.fixed_shape else [turns, shift, sizes]
+    optimiser = torch.optim.LBFGS(
+        variables, lr=1.0, max_iter=_FIT_STEPS, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def solution() -> tuple[Tensor, Tensor, Tensor]:
+        grown = torch.nn.functional.pad(sizes, (0, task.shape.shape[1] - sizes.shape[1]))
+        rotations = start.rotations @ axis_angle_to_matrix(turns)
+        return task.shape + grown, rotations, start.translation + depth * shift
+
+    def loss() -> Tensor:
+        task.check()
+        optimiser.zero_grad()
+        shape, rotations, translation = solution()
+        own = _keypoints(body, body.posed(shape, rotations, translation))[0, columns]
+        far = (-own[:, 2]).clamp(min=0.1)
+        seen = centre + camera.focal * own[:, :2] * torch.tensor([1.0, -1.0]) / far[:, None]
+        apart = ((seen - pixels) / (_BLUR * tall)).square().sum(1)
+        total = (weights * apart / (1 + apart)).sum() / weights.sum()
+        if space is not None:
+            here = own - _middle(own, weights)
+            there = space[places]
+            there = there - _middle(there, weights)
+            total = total + _SPACE_WEIGHT * (weights * (here - there).square().sum(1)).sum() / 0.05
+        total = total + _POSE_WEIGHT * turns.square().sum() + _SHAPE_WEIGHT * sizes.square().sum()
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        for _ in range(_FIT_ROUNDS):
+            optimiser.step(loss)
+    shape, rotations, translation = (value.detach() for value in solution())
+    return Solution(shape, rotations, translation, start.notes)
+
+
+def place_body(points: Array, pixels: Array, weights: Array, camera: Camera) -> Array:
+    """Where a body is, ``(3,)`` metres, from its points ``(N, 3)`` and where they are seen ``(N, 2)``.
+
+    Weighted linear least squares on the equations of projection, multiplied by the depth.
+    """
+    u, v = (pixels - np.array(camera.centre)).T
+    f, zero = np.full(len(u), camera.focal), np.zeros(len(u))
+    rows = np.concatenate([np.stack([f, zero, u], 1), np.stack([zero, f, -v], 1)])
+    x, y, z = points.T
+    right = np.concatenate([-u * z - f * x, v * z - f * y])
+    root = np.sqrt(np.concatenate([weights, weights]))
+    found, *_ = np.linalg.lstsq(rows * root[:, None], right * root, rcond=None)
+    return np.asarray(found)
+
+
+def _shared(person: Person) -> tuple[list[int], list[int]]:
+    """Which keypoints of the person the body has too, and their places among the body's."""
+    names = find_layout(person.layout).names
+    alias = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
+    pairs = [(at, alias.get(name, name)) for at, name in enumerate(names)]
+    pairs = [(at, name) for at, name in pairs if name in COCO_NAMES]
+    return [at for at, _ in pairs], [COCO_NAMES.index(name) for _, name in pairs]
+
+
+def _weights(person: Person) -> Array:
+    """Confidence, and next to nothing for what is not seen."""
+    return np.where(person.confidence >= SEEN, person.confidence, 1e-3)
+
+
+def _keypoints(body: BodyModel, posed: PosedBody) -> Tensor:
+    if not isinstance(body, BakedBody):
+        raise invalid_input(
+            f"The body model {body.name} has no keypoints of the surface, so it cannot be recovered "
+            "from a photo.",
+            "Use the built-in body.",
+        )
+    return body.coco_keypoints(posed.vertices)
+
+
+def _upright(rest: Array, person: Person) -> Array:
+    """The keypoints of a body that stands, turned as the shoulders say: the start without depth."""
+    names = find_layout(person.layout).names
+    turned = person.point("left_shoulder")[0] < person.point("right_shoulder")[0]
+    own = rest * ([-1, 1, -1] if turned else [1, 1, 1])
+    return np.stack([own[COCO_NAMES.index(name)] for name in names])
+
+
+def _scale(rest: PosedBody, points: Array, names: tuple[str, ...]) -> float:
+    """By what points are to be multiplied so that trunk and legs are as long as the body's."""
+    joints = rest.joints[0].double().numpy()
+    at = {name: points[names.index(name)] for name in names}
+
+    def long(a: str, b: str) -> float:
+        sides = (at[f"left_{a}"] - at[f"left_{b}"], at[f"right_{a}"] - at[f"right_{b}"])
+        return float(np.mean([np.linalg.norm(side) for side in sides]))
+
+    theirs = long("shoulder", "hip") + long("hip", "knee") + long("knee", "ankle")
+    pairs = ((16, 1), (1, 4), (4, 7))
+    ours = sum(float(np.linalg.norm(joints[a] - joints[b])) for a, b in pairs)
+    return ours / max(theirs, 1e-3)
+
+
+def _middle(points: Tensor, weights: Tensor) -> Tensor:
+    return (points * weights[:, None]).sum(0) / weights.sum()
+
+
+def _errors(
+    posed: PosedBody, person: Person, camera: Camera, body: BodyModel, translation: Tensor
+) -> tuple[float, float]:
+    """Mean error of seen keypoints in pixels, and the height in pixels of the body if it stood."""
+    places, columns = _shared(person)
+    own = _keypoints(body, posed)[0].double().numpy()[columns]
+    seen = person.confidence[places] >= SEEN
+    apart = np.linalg.norm(camera.project(own) - person.points[places], axis=1)[seen]
+    joints = posed.joints[0].double().numpy()
+    chain = (24, 15, 12, 9, 6, 3, 0, 1, 4, 7, 10)
+    tall = sum(np.linalg.norm(joints[a] - joints[b]) for a, b in pairwise(chain))
+    depth = max(0.1, -float(translation[0, 2]))
+    return float(np.nanmean(apart)) if len(apart) else 0.0, float(tall) * camera.focal / depth
+
+
+def _plain(values: Tensor) -> NDArray[np.float32]:
+    return np.asarray(values[0].detach().cpu().numpy(), np.float32)
