@@ -23,6 +23,7 @@ from engine.bench_command import configure_bench, run_bench
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.evaluate_command import configure_evaluate, run_evaluate
 from engine.model_commands import configure_models, list_installed, run_models
+from engine.scene_command import configure_scene, run_scene
 from engine.taste_command import configure_taste, learn_taste
 from engine.terminal import (
     BAD_INPUT,
@@ -360,6 +361,7 @@ COMMANDS = {
     "align": Command("make a picture better by rewards", _configure_align, _align),
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
+    "scene": Command("make a synthetic camera network", configure_scene, run_scene),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
     "models": Command("list, add, verify and remove models", configure_models, run_models),

@@ -1,0 +1,58 @@
+"""``triptych scene make``: a synthetic camera network in a folder, and its truth beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.terminal import OK, add_json, tell, write, write_json
+
+
+def configure_scene(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument("what", choices=("make",))
+    parser.add_argument(
+        "--preset", default="hard", metavar="NAME",
+        help="easy, medium, hard; handover, twins, queue, u_turn, clock_off, missing_camera, overlap",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--minutes", type=float, default=3.0, help="of easy, medium and hard; default 3"
+    )
+    parser.add_argument("--cameras", type=int, default=6, help="of the same; default 6")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    add_json(parser)
+
+
+def run_scene(options: argparse.Namespace) -> int:
+    """Make ``DIR/scene``, which is what a tracker gets, and ``DIR/truth.txt`` (AI City)."""
+    from engine.tracks.formats import TrackFile, write_tracks
+    from engine.tracks.scene import Scene
+    from engine.tracks.synthetic import make_scene
+
+    made = make_scene(
+        options.preset, options.seed, seconds=60 * options.minutes, cameras=options.cameras
+    )
+    with Scene.create(options.out / "scene", made.cameras) as scene:
+        scene.name_classes({0: "vehicle"})
+        scene.add_detections(made.detections, f"synthetic {options.preset}, seed {options.seed}")
+    truth = options.out / "truth.txt"
+    write_tracks(TrackFile(made.truth, made.cameras), truth, "aicity")
+    said = {
+        "scene": str(options.out / "scene"),
+        "truth": str(truth),
+        "cameras": len(made.cameras),
+        "true_boxes": len(made.truth),
+        "true_ids": len(set(made.truth.tracks.tolist())),
+        "detections": len(made.detections),
+    }
+    if options.json:
+        write_json(said)
+        return OK
+    write(said["scene"])  # type: ignore[arg-type]
+    write(said["truth"])  # type: ignore[arg-type]
+    tell(
+        f"{said['true_ids']} vehicles at {said['cameras']} cameras: {said['true_boxes']} boxes, "
+        f"{said['detections']} detections."
+    )
+    return OK
