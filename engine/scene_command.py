@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from engine.terminal import OK, add_json, tell, write, write_json
+from engine.errors import cancelled
+from engine.terminal import OK, StopOnInterrupt, add_json, tell, write, write_json
 
 
 def configure_scene(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +23,7 @@ def configure_scene(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cameras", type=int, default=6, help="of the same; default 6")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--video", action="store_true", help="draw the pictures as well")
     add_json(parser)
 
 
@@ -33,7 +36,23 @@ def run_scene(options: argparse.Namespace) -> int:
     made = make_scene(
         options.preset, options.seed, seconds=60 * options.minutes, cameras=options.cameras
     )
-    with Scene.create(options.out / "scene", made.cameras) as scene:
+    cameras = made.cameras
+    if options.video:
+        from engine.tracks.synthetic_video import write_video
+
+        names = [f"videos/{camera.name}.mp4" for camera in cameras]
+        with StopOnInterrupt() as stop:
+
+            def check() -> None:
+                if stop():
+                    raise cancelled()
+
+            for at, name in enumerate(names):
+                write_video(made, at, options.out / "scene" / name, seed=options.seed, check=check)
+        cameras = tuple(
+            replace(camera, video=name) for camera, name in zip(cameras, names, strict=True)
+        )
+    with Scene.create(options.out / "scene", cameras) as scene:
         scene.name_classes({0: "vehicle"})
         scene.add_detections(made.detections, f"synthetic {options.preset}, seed {options.seed}")
     truth = options.out / "truth.txt"

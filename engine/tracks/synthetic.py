@@ -90,6 +90,12 @@ class SyntheticScene:
         a tracker's.
     clocks
         The true offset of each camera, seconds.
+    drawn
+        All vehicles in the pictures, also those that are hidden; for drawing.
+    kinds
+        int64 the look of each vehicle.
+    poles
+        ``(C, 2, 2)`` left and right edges of what stands before the road.
     """
 
     cameras: tuple[Camera, ...]
@@ -97,6 +103,9 @@ class SyntheticScene:
     truth: Boxes
     sources: Int64Array
     clocks: tuple[float, ...]
+    drawn: Boxes
+    kinds: Int64Array
+    poles: Float64Array
 
 
 def make_scene(name: str, seed: int, *, seconds: float = 180.0, cameras: int = 6) -> SyntheticScene:
@@ -150,7 +159,10 @@ def make_scene(name: str, seed: int, *, seconds: float = 180.0, cameras: int = 6
     detections, sources = made.detect(boxes, visible, seen)
     counted = visible > LEAST_VISIBLE
     truth = boxes.select(counted).with_extra(visibility=visible[counted])
-    return SyntheticScene(_cameras(offsets, frames), detections, truth, sources, clocks)
+    kinds = np.array([vehicle.kind for vehicle in vehicles], np.int64)
+    return SyntheticScene(
+        _cameras(offsets, frames), detections, truth, sources, clocks, boxes, kinds, made.poles
+    )
 
 
 def _purpose(name: str, rng: np.random.Generator) -> tuple[list[Vehicle], int, float]:
