@@ -10,16 +10,34 @@ from collections.abc import Sequence
 
 import numpy as np
 from OpenGL import GL
-from pyqtgraph.opengl import GLViewWidget
 from pyqtgraph.opengl.GLGraphicsItem import GLGraphicsItem
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QMatrix4x4, QOffscreenSurface, QOpenGLContext
-from PySide6.QtOpenGL import QOpenGLBuffer, QOpenGLShader, QOpenGLShaderProgram
+from pyqtgraph.opengl.GLViewWidget import GLViewMixin
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QMatrix4x4,
+    QOffscreenSurface,
+    QOpenGLContext,
+    QPainter,
+    QPaintEvent,
+)  # fmt: skip
+from PySide6.QtOpenGL import (
+    QOpenGLBuffer,
+    QOpenGLFramebufferObject,
+    QOpenGLFramebufferObjectFormat,
+    QOpenGLShader,
+    QOpenGLShaderProgram,
+)  # fmt: skip
+from PySide6.QtWidgets import QWidget
 
 from desktop.widgets.orbit import OrbitCamera
 from desktop.widgets.scene3d import Body3D, Lines3D, Scene3D
 
 log = logging.getLogger("triptych.window")
+
+SAMPLES = 4
+"""A pixel, for smooth edges, while the view rests."""
 
 _VERTEX = """
 attribute vec3 position; attribute vec3 normal; attribute vec3 colour;
@@ -202,13 +220,24 @@ class _LinesItem(_Item):
         self._end(program)
 
 
-class GLPainter(GLViewWidget):
-    """Shows a scene from an orbit camera; the mouse belongs to the widget around it."""
+class GLPainter(GLViewMixin, QWidget):
+    """Shows a scene from an orbit camera; the mouse belongs to the widget around it.
+
+    Draws into a buffer of its own and paints that: a QOpenGLWidget would make Qt put up the whole
+    window anew when it is first shown, and leave it without the keyboard.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._surface = QOffscreenSurface()
+        self._surface.create()
+        self._context = QOpenGLContext()
+        self._context.create()
+        self._buffers: dict[int, QOpenGLFramebufferObject] = {}
+        self._samples = SAMPLES
+        self._ready = False
         self._camera = OrbitCamera()
         self._shown: dict[int, _BodyItem] = {}
         self._lines: list[_LinesItem] = []
@@ -237,7 +266,9 @@ class GLPainter(GLViewWidget):
         self.setBackgroundColor(colour)
 
     def set_moving(self, moving: bool) -> None:
-        """Nothing changes: every frame is a full one."""
+        """While the view moves, edges need not be smooth: without a graphics card that is slow."""
+        self._samples = 0 if moving else SAMPLES
+        self.update()
 
     def _show_lines(self, lines: Sequence[Lines3D]) -> None:
         while len(self._lines) > len(lines):
@@ -248,6 +279,47 @@ class GLPainter(GLViewWidget):
             self.addItem(item)
         for item, shown in zip(self._lines, lines, strict=True):
             item.show(shown)
+
+    def context(self) -> QOpenGLContext:
+        """As pyqtgraph asks for it."""
+        return self._context
+
+    def isValid(self) -> bool:
+        """Whether items can be initialised now."""
+        return self._ready and QOpenGLContext.currentContext() is self._context
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw with OpenGL, then show what was drawn."""
+        image = self._drawn()
+        painter = QPainter(self)
+        painter.drawImage(self.rect(), image)
+        painter.end()
+
+    def _drawn(self) -> QImage:
+        if not self._context.makeCurrent(self._surface):
+            log.error("the context of OpenGL is lost; the 3D view stays as it is")
+            return QImage()
+        try:
+            if not self._ready:
+                self._ready = True
+                self.initializeGL()
+            for item in self.items:
+                if not item.isInitialized():
+                    item.initialize()
+            size = QSize(max(1, self.deviceWidth()), max(1, self.deviceHeight()))
+            buffer = self._buffers.get(self._samples)
+            if buffer is None or buffer.size() != size:
+                form = QOpenGLFramebufferObjectFormat()
+                form.setAttachment(QOpenGLFramebufferObject.Attachment.CombinedDepthStencil)
+                form.setSamples(self._samples)
+                buffer = self._buffers[self._samples] = QOpenGLFramebufferObject(size, form)
+            buffer.bind()
+            GL.glViewport(0, 0, size.width(), size.height())
+            self.paintGL()
+            buffer.release()
+            return buffer.toImage()
+        finally:
+            self._context.doneCurrent()
 
     def viewMatrix(self) -> QMatrix4x4:
         """See pyqtgraph."""

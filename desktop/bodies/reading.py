@@ -1,0 +1,67 @@
+"""Reads what a job made of a photo; beside the window's thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtGui import QImage
+
+from engine.bodies.record import Recovery, read_recoveries
+from engine.errors import bad_file
+from engine.job import ArtifactRef
+
+if TYPE_CHECKING:
+    from engine.project import Project
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A result.
+
+    Attributes
+    ----------
+    recoveries
+        One for a photo; those of a video's frames in order.
+    photo
+        As it was looked at; None of a video, whose frames are read from its file.
+    fps
+        Recoveries a second, of a video.
+    """
+
+    recoveries: tuple[Recovery, ...]
+    photo: QImage | None
+    fps: float
+
+
+def open_result(project: Project, result: int) -> Opened:
+    """Read a result of ``bodies.recover``.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when its file is damaged or gone.
+    """
+    recoveries = read_recoveries(project.store.path(project.result(result).artifact))
+    about = project.manifest(result).get("bodies", {})
+    photo: QImage | None = None
+    if "photo" in about:
+        photo = QImage(str(project.store.path(ArtifactRef.from_json(about["photo"]))))
+        if photo.isNull():
+            raise bad_file(
+                "The photo that belongs to this result is damaged; the bodies are not affected.",
+                "Recover the photo anew.",
+            )
+    return Opened(recoveries, photo, float(about.get("fps", 30.0)))
+
+
+def read_frame(path: Path, frame: int) -> QImage:
+    """A frame of a video; raises ``bad_file`` when the video is gone or damaged."""
+    from engine.video import VideoFile
+
+    with VideoFile(path) as video:
+        pixels = video.frame_at(frame).pixels
+    height, width = pixels.shape[:2]
+    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    return image.copy()

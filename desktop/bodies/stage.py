@@ -1,0 +1,186 @@
+"""The stage: photo and 3D view side by side, their tools, and the play bar of a video."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.bodies.photo_view import PhotoView
+from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.widgets.mesh_view import MeshView
+from desktop.widgets.parts import icon_button, label
+from desktop.widgets.ray_painter import Cast
+
+
+class BodiesStage(QWidget):
+    """See the module.
+
+    Attributes
+    ----------
+    overlay_wanted
+        Draw the bodies over the photo anew.
+    compare_wanted
+        Name of a method to compare with; empty for none.
+    frame_wanted
+        Index of a frame.
+    """
+
+    overlay_wanted = Signal()
+    compare_wanted = Signal(str)
+    frame_wanted = Signal(int)
+
+    def __init__(self, theme: Theme, cast: Cast, use_gl: bool | None) -> None:
+        super().__init__()
+        self.photo = PhotoView(theme)
+        self.mesh = MeshView(theme, cast, use_gl)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(70)
+        self.opacity.setFixedWidth(120)
+        self.opacity.setAccessibleName("How much of the photo the bodies cover")
+        self.opacity.setToolTip("How much of the photo the bodies cover")
+        self.opacity.valueChanged.connect(lambda value: self.photo.set_opacity(value / 100))
+        self.points = _switch(theme, "dots-nine", "Keypoints", True, self.photo.set_keypoints_shown)
+        self.wire = _switch(theme, "polygon", "Wireframe (W)", False, self._wire)
+        self.bones = _switch(theme, "person-simple", "Skeleton (K)", False, self._bones)
+        self.floor = _switch(theme, "grid-four", "Ground", True, self._ground)
+        self.turn = _switch(theme, "arrows-clockwise", "Turntable", False, self.mesh.set_turntable)
+        self.compare = QComboBox()
+        self.compare.setMinimumWidth(150)
+        self.compare.setAccessibleName("Compare the selected body with another method")
+        for title, method in (("Compare with…", ""), ("Inverse kinematics", "ik"), ("Fit", "fit")):
+            self.compare.addItem(title, method)
+        self.compare.currentIndexChanged.connect(
+            lambda _index: self.compare_wanted.emit(self.compare.currentData())
+        )
+        self.message = label("", "muted")
+        self.legend = label("", "muted")
+        views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        views.setHandleWidth(1)
+        left = (label("Bodies", "muted"), self.opacity, self.points, self.message)
+        frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)
+        right = (frame, self.wire, self.bones, self.floor, self.turn, self.compare, label(""))
+        for view, tools in ((self.photo, left), (self.mesh, right)):
+            views.addWidget(_column(view, tools, self.legend if view is self.mesh else None))
+            views.setStretchFactor(views.count() - 1, 1)
+        views.setSizes([1000, 1000])
+        self.play = icon_button(theme.icon("play"), "Play or pause", self.toggle_play)
+        self._icons = theme.icon("play"), theme.icon("pause")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setAccessibleName("Frame")
+        self.slider.valueChanged.connect(self._frame_chosen)
+        self.number = label("", "muted")
+        self.bar = QWidget()
+        row = QHBoxLayout(self.bar)
+        row.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
+        for item in (self.play, self.slider, self.number):
+            row.addWidget(item)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._next)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(views, 1)
+        layout.addWidget(self.bar)
+        self.bar.hide()
+
+    def say(self, text: str) -> None:
+        """One line about the photo."""
+        self.message.setText(text)
+
+    def caption(self, text: str) -> None:
+        """One line about the 3D view."""
+        self.legend.setText(text)
+
+    def show_legend(self, mean_mm: float | None) -> None:
+        """What the colours of a comparison mean."""
+        told = "" if mean_mm is None else f"{mean_mm:.0f} mm apart on average (blue 0, red 100 mm)"
+        self.legend.setText(told)
+
+    def clear(self) -> None:
+        """Nothing is shown."""
+        self.photo.show_photo(None, (1, 1))
+        self.photo.show_overlay(None)
+        self.photo.show_people([], -1)
+        self.mesh.show_bodies([])
+        self.compare.blockSignals(True)
+        self.compare.setCurrentIndex(0)
+        self.compare.blockSignals(False)
+        self.caption("")
+        self.set_frames(1, 30)
+
+    def set_frames(self, count: int, fps: float) -> None:
+        """A play bar where there is more than one."""
+        self.stop()
+        self.bar.setVisible(count > 1)
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, max(0, count - 1))
+        self.slider.setValue(0)
+        self.slider.blockSignals(False)
+        self._timer.setInterval(max(33, round(1000 / fps)))
+        self.number.setText(f"1 / {count}")
+
+    def toggle_play(self) -> None:
+        """Play from here, or stop."""
+        if self._timer.isActive():
+            self.stop()
+        else:
+            self._timer.start()
+            self.play.setIcon(self._icons[1])
+
+    def stop(self) -> None:
+        """Stop playing."""
+        self._timer.stop()
+        self.play.setIcon(self._icons[0])
+
+    def _next(self) -> None:
+        at = self.slider.value()
+        self.slider.setValue(at + 1 if at < self.slider.maximum() else 0)
+
+    def _frame_chosen(self, index: int) -> None:
+        self.number.setText(f"{index + 1} / {self.slider.maximum() + 1}")
+        self.frame_wanted.emit(index)
+
+    def _wire(self, on: bool) -> None:
+        self.mesh.set_options(wireframe=on)
+
+    def _bones(self, on: bool) -> None:
+        self.mesh.set_options(skeleton=on)
+
+    def _ground(self, on: bool) -> None:
+        self.mesh.set_options(ground=on)
+
+
+def _switch(theme: Theme, icon: str, name: str, on: bool, toggled: object) -> QToolButton:
+    result = icon_button(theme.icon(icon), name)
+    result.setCheckable(True)
+    result.setChecked(on)
+    result.toggled.connect(toggled)
+    return result
+
+
+def _column(view: QWidget, tools: tuple[QWidget, ...], below: QLabel | None) -> QWidget:
+    column = QWidget()
+    bar = QHBoxLayout()
+    bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
+    bar.setSpacing(SPACE_S)
+    for tool in tools:
+        bar.addWidget(tool, 1 if isinstance(tool, QLabel) and tool is tools[-1] else 0)
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addLayout(bar)
+    layout.addWidget(view, 1)
+    if below is not None:
+        below.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
+        layout.addWidget(below)
+    return column

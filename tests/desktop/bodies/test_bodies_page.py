@@ -1,0 +1,155 @@
+"""The page with the real engine and the real poser: recover, correct, undo, compare, save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QUndoStack
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from desktop.actions import Actions
+from desktop.bodies.page import EXAMPLE, BodiesPage
+from desktop.bridge import Bridge, process_executor
+from desktop.services import Services
+from desktop.settings import Settings
+from desktop.shell.notifications import Notifications
+from desktop.theme import Theme
+from engine.job import JobState
+from engine.project import Project
+from tests.desktop.support import WAIT_MS
+
+SECONDS = max(WAIT_MS, 60_000)
+
+
+@pytest.fixture
+def page(
+    qtbot: QtBot,
+    project: Project,
+    settings: Settings,
+    actions: Actions,
+    theme: Theme,
+    notifications: Notifications,
+) -> Iterator[BodiesPage]:
+    bridge = Bridge(project, process_executor)
+    bridge.start()
+    services = Services(project, bridge, settings, actions, theme, notifications, QUndoStack())
+    made = BodiesPage(services, use_gl=False)
+    made.resize(1200, 700)
+    qtbot.addWidget(made)
+    made.show()
+    made.activate()
+    yield made
+    made.poser.close()
+    made.stage.stop()
+    bridge.close()
+
+
+def settled(qtbot: QtBot, page: BodiesPage) -> None:
+    """All bodies are there and nobody waits for the poser."""
+
+    def done() -> bool:
+        ready = bool(page.figures) and all(figure.body is not None for figure in page.figures)
+        return ready and not page.poser.busy and not page.background.busy
+
+    qtbot.waitUntil(done, timeout=SECONDS)
+
+
+def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:
+    page.controls.method.setCurrentIndex(1)
+    page.start_example()
+    settled(qtbot, page)
+    assert len(page.figures) == 2
+    assert page.controls.people.count() == 2
+    assert "keypoints are seen" in page.pose.summary.text()
+    assert page.measures.csv().startswith("measure,cm")
+    assert "Waist girth" in page.measures.csv()
+
+    # The hand takes a wrist and moves it up.
+    page.choose_person(0)
+    photo = page.stage.photo
+    person = page.figures[0].recovered.person
+    before = person.keypoints.copy()
+    index = next(i for i, name in enumerate(person_names(page)) if name == "left_wrist")
+    body = page.figures[0].body
+    assert body is not None
+    place = photo._to_screen(before)[index]
+    start = QPoint(*(round(float(value)) for value in place))
+    QTest.mousePress(photo, Qt.MouseButton.LeftButton, pos=start)
+    for step in (10, 20, 30):
+        QTest.mouseMove(photo, start - QPoint(0, step))
+        qtbot.wait(20)
+    QTest.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=start - QPoint(0, 30))
+    settled(qtbot, page)
+    moved = page.figures[0].recovered.person.keypoints
+    assert moved[index, 1] < before[index, 1] - 5
+    after = page.figures[0].body
+    assert after is not None
+    assert np.abs(after.vertices - body.vertices).max() > 0.02, "the body follows"
+    assert "corrected" in page.controls.people.item(0).text()
+    assert page.result is not None
+    assert page.model.edits(page.result), "kept in the project"
+
+    page._services.undo.undo()
+    settled(qtbot, page)
+    assert page.figures[0].recovered.person.keypoints == pytest.approx(before)
+    assert not page.model.edits(page.result)
+
+    page.stage.compare.setCurrentIndex(2)
+    qtbot.waitUntil(lambda: "mm apart" in page.stage.legend.text(), timeout=SECONDS)
+    settled(qtbot, page)
+
+    page.export_to(tmp_path, ["obj", "npz"])
+    qtbot.waitUntil(lambda: (tmp_path / "two.npz").exists(), timeout=SECONDS)
+    assert (tmp_path / "two-p2.obj").exists()
+    page.save_still(tmp_path / "still.png")
+    qtbot.waitUntil(lambda: (tmp_path / "still.png").exists(), timeout=SECONDS)
+    settled(qtbot, page)
+
+
+def person_names(page: BodiesPage) -> tuple[str, ...]:
+    from engine.bodies.keypoints.layouts import find_layout
+
+    return find_layout(page.figures[0].recovered.person.layout).names
+
+
+def test_corrections_survive_and_a_click_finds_a_part(qtbot: QtBot, page: BodiesPage) -> None:
+    page.controls.method.setCurrentIndex(1)
+    page.accept([EXAMPLE.with_name("one.jpg")])
+    settled(qtbot, page)
+    page._toggled(0, 15)
+    settled(qtbot, page)
+    assert page.figures[0].recovered.person.keypoints[15, 2] == 0
+    job = page.controls.current
+    page.show_job(job)
+    qtbot.waitUntil(lambda: page.background.busy or page.poser.busy, timeout=SECONDS)
+    settled(qtbot, page)
+    assert page.figures[0].recovered.person.keypoints[15, 2] == 0, "read back from the project"
+
+    mesh = page.stage.mesh
+    body = page.figures[0].body
+    assert body is not None
+    x, y = mesh.camera.project(body.joints[:1], mesh.width(), mesh.height())[0]
+    mesh.clicked.emit(QPointF(x, y))
+    qtbot.waitUntil(lambda: "vertex" in page.stage.legend.text(), timeout=SECONDS)
+    assert page.pose.table.currentRow() >= 0
+    settled(qtbot, page)
+
+
+def test_a_photo_with_nobody_says_so(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:
+    from PySide6.QtGui import QColor, QImage
+
+    empty = QImage(200, 200, QImage.Format.Format_RGB888)
+    empty.fill(QColor("#446688"))
+    empty.save(str(tmp_path / "sea.png"))
+    assert page.can_accept([tmp_path / "sea.png"])
+    assert not page.can_accept([tmp_path / "sea.txt"])
+    page.accept([tmp_path / "sea.png"])
+    job = page.controls.current
+    qtbot.waitUntil(lambda: page.model.job(job).state is JobState.FAILED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: "Nobody was found in sea.png" in page.stage.message.text())
+    assert page.figures == []
