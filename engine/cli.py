@@ -23,6 +23,7 @@ from engine.bench_command import configure_bench, run_bench
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.evaluate_command import configure_evaluate, run_evaluate
 from engine.model_commands import configure_models, list_installed, run_models
+from engine.recover_command import configure_recover, run_recover
 from engine.scene_command import configure_scene, run_scene
 from engine.taste_command import configure_taste, learn_taste
 from engine.terminal import (
@@ -360,6 +361,7 @@ COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
     "align": Command("make a picture better by rewards", _configure_align, _align),
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
+    "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
     "scene": Command("make a synthetic camera network", configure_scene, run_scene),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),

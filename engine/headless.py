@@ -36,7 +36,7 @@ from engine.scheduler import Scheduler
 
 POLL_SECONDS = 0.1
 MAX_SLUG = 60
-LEFT_OUT = ("rounds", "curve", "routes")
+LEFT_OUT = ("rounds", "curve", "routes", "photo")
 
 Listener = Callable[[Event], None]
 StopRequested = Callable[[], bool]

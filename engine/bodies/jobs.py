@@ -73,7 +73,8 @@ def recover(params: RecoverParams, inputs: dict[str, Any], ctx: RunContext) -> d
         "height": recoveries[0].height,
     }
     ctx.save(RESULT, _file(recoveries), MEDIA_TYPE, about)
-    return {**figures, "seconds": round(ctx.seconds, 3), "device": "cpu"}
+    rate = {"fps": details["fps"]} if video else {}
+    return {**figures, **rate, "seconds": round(ctx.seconds, 3), "device": "cpu"}
 
 
 def _detector(params: RecoverParams) -> KeypointDetector:
