@@ -7,6 +7,7 @@ figures are medians over the rounds, ``ratio`` is pictures a second against batc
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from engine.device import describe
+from engine.device import describe, resolve
 from engine.images.generators import Generator, initial_noise, load_generator
 from engine.images.params import DdimParams
 from engine.images.samplers import ddim
@@ -35,6 +36,8 @@ def seconds(work: Callable[[], object]) -> float:
     """Wall-clock seconds of one call."""
     started = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -44,7 +47,7 @@ def picture(generator: Generator, batch: int) -> torch.Tensor:
     noise, _ = initial_noise(range(batch), generator.latent_shape(None, None), STEPS, with_steps=False)
     x_0 = ddim(
         generator.denoiser(condition, GUIDANCE),
-        noise.double(),
+        noise.double().to(generator.device),
         make_grid(generator.schedule, STEPS),
         (),
         DdimParams(),
@@ -55,9 +58,12 @@ def picture(generator: Generator, batch: int) -> torch.Tensor:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    name = resolve(parser.parse_args().device)
     device = describe()
-    generator = load_generator(find_model("builtin"), "cpu")
-    latent = torch.randn(1, *generator.latent_shape(None, None))
+    generator = load_generator(find_model("builtin"), name)
+    latent = torch.randn(1, *generator.latent_shape(None, None), device=name)
     picture(generator, 1)
     per_picture: dict[int, list[float]] = {batch: [] for batch in BATCHES}
     decode = []
@@ -77,6 +83,7 @@ def main() -> None:
     ]
     result = {
         "machine": device["device_name"],
+        "device": name,
         "threads": torch.get_num_threads(),
         "steps": STEPS,
         "guidance": GUIDANCE,

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from engine.artifacts import ArtifactStore
+from engine.device import resolve
 from engine.errors import EngineError
 from engine.images.generators import initial_noise, load_generator
 from engine.images.params import DdimParams
@@ -49,21 +50,23 @@ GUARDS: dict[str, dict[str, Any]] = {
 PRIOR = 32
 
 
-def prior(steps: int, eta: float, guidance: float) -> dict[str, dict[str, tuple[float, float]]]:
+def prior(
+    prompts: list[str], steps: int, eta: float, guidance: float, device: str
+) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation of each reward over un-aligned pictures, by prompt."""
-    generator = load_generator(find_model("builtin"), "cpu")
+    generator = load_generator(find_model("builtin"), device)
     found: dict[str, dict[str, tuple[float, float]]] = {}
     terms = [RewardTerm.model_validate({**term, "weight": 0.0}) for term in REWARDS.values()]
-    with RewardMix(terms, RewardContext(), RAW) as mix:
-        for prompt in PROMPTS:
+    with RewardMix(terms, RewardContext(device=device), RAW) as mix:
+        for prompt in prompts:
             condition = generator.condition(prompt, None)
             shape = generator.latent_shape(None, None)
             noise, kicks = initial_noise(range(900, 900 + PRIOR), shape, steps, eta > 0)
             x_0 = ddim(
                 generator.denoiser(condition, guidance),
-                noise.double(),
+                noise.double().to(device),
                 generator.grid(steps, "model"),
-                kicks,
+                kicks.to(device),
                 DdimParams(eta=eta),
                 lambda done, total, clean: None,
             )
@@ -74,11 +77,13 @@ def prior(steps: int, eta: float, guidance: float) -> dict[str, dict[str, tuple[
 
 def pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Align each and say what became of it."""
-    known = prior(options.sampling_steps, options.eta, options.guidance)
+    known = prior(
+        options.prompts, options.sampling_steps, options.eta, options.guidance, options.device
+    )
     print(json.dumps({"prior": known}), flush=True)
     for guard in options.guards:
         for reward in options.rewards:
-            for prompt in PROMPTS:
+            for prompt in options.prompts:
                 yield from aligned(options, prompt, reward, guard, known[prompt][reward])
 
 
@@ -109,7 +114,7 @@ def aligned(
     events: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         store = ArtifactStore(Path(folder))
-        spec = JobSpec("images.align", params, seed=0, device="cpu")
+        spec = JobSpec("images.align", params, seed=0, device=options.device)
         run_job(spec, "study", store, events.append, lambda: False)
         if isinstance(events[-1], Failed):
             raise EngineError.from_json(events[-1].error.to_json())
@@ -156,7 +161,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the pictures")
     parser.add_argument("--guards", nargs="+", default=["soft", "off"], choices=list(GUARDS))
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS), choices=list(REWARDS))
+    parser.add_argument("--prompts", nargs="+", default=list(PROMPTS), choices=PROMPTS)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    options.device = resolve(options.device)
     torch.set_num_threads(1)
     rows = []
     for row in pictures(options):
