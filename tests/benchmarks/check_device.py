@@ -21,6 +21,7 @@ from PIL import Image
 
 from engine.artifacts import ArtifactStore
 from engine.device import describe, resolve
+from engine.errors import EngineError
 from engine.job import Failed, JobSpec, Output
 from engine.runner import run_job
 
@@ -69,7 +70,7 @@ def made(kind: str, params: dict[str, Any], device: str) -> tuple[np.ndarray, fl
         )
         seconds = time.perf_counter() - started
         if isinstance(events[-1], Failed):
-            raise RuntimeError(json.dumps(events[-1].error.to_json()))
+            raise EngineError.from_json(events[-1].error.to_json())
         output = next(event for event in events if isinstance(event, Output))
         with Image.open(io.BytesIO(store.read(output.artifact))) as image:
             return np.asarray(image.convert("RGB")).astype(float), seconds
