@@ -91,6 +91,7 @@ class PictureRun:
     def optimise(self) -> None:
         """Go through the steps; what stops them is raised."""
         params, started = self.shared.params, time.monotonic()
+        self._show_earlier()
         try:
             self._ending = self.aligner.run(
                 params.steps,
@@ -103,6 +104,21 @@ class PictureRun:
             raise
         finally:
             self._seconds = time.monotonic() - started
+
+    def _show_earlier(self) -> None:
+        """Make the stored steps' pictures again: the film of a run that goes on is whole."""
+        stored = self.start.stored
+        if stored is None:
+            return
+        ctx = self.shared.setup.ctx
+        kept = dict(stored.steps)
+        if stored.state.best_z is not None:
+            kept[stored.state.best_step] = stored.state.best_z
+        for number, (step, z) in enumerate(sorted(kept.items())):
+            ctx.check()
+            ctx.progress(0, 1, f"Making stored picture {number + 1} of {len(kept)} again")
+            picture = self.shared.final(self.start.noise, self.active, z.to(self.state.z))
+            self.curve.show(step, _pixels(picture)[0])
 
     def _on_step(self, report: StepReport) -> None:
         shared, params = self.shared, self.shared.params

@@ -386,3 +386,12 @@ def test_rewards_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "rewards", "--json"]) == 0
     names = [item["name"] for item in json.loads(capsys.readouterr().out)["rewards"]]
     assert {"brightness", "jpeg_size", "taste"} <= set(names)
+
+
+def test_the_film_of_a_run_that_went_on_is_whole(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole").film()
+    first = run(tmp_path / "first", steps=2)
+    film = run(tmp_path / "second", inputs={"start": first.noise()}).film()
+    assert set(whole) <= set(film)
+    for step, frame in whole.items():
+        assert np.array_equal(film[step], frame), step
