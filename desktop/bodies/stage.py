@@ -26,15 +26,12 @@ class BodiesStage(QWidget):
 
     Attributes
     ----------
-    overlay_wanted
-        Draw the bodies over the photo anew.
     compare_wanted
         Name of a method to compare with; empty for none.
     frame_wanted
         Index of a frame.
     """
 
-    overlay_wanted = Signal()
     compare_wanted = Signal(str)
     frame_wanted = Signal(int)
 

@@ -53,7 +53,9 @@ def settled(qtbot: QtBot, page: BodiesPage) -> None:
     """All bodies are there and nobody waits for the poser."""
 
     def done() -> bool:
-        ready = bool(page.figures) and all(figure.body is not None for figure in page.figures)
+        ready = bool(page.people.figures) and all(
+            figure.body is not None for figure in page.people.figures
+        )
         return ready and not page.poser.busy and not page.background.busy
 
     qtbot.waitUntil(done, timeout=SECONDS)
@@ -63,19 +65,19 @@ def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tm
     page.controls.method.setCurrentIndex(1)
     page.start_example()
     settled(qtbot, page)
-    assert len(page.figures) == 2
+    assert len(page.people.figures) == 2
     assert page.controls.people.count() == 2
     assert "keypoints are seen" in page.pose.summary.text()
     assert page.measures.csv().startswith("measure,cm")
     assert "Waist girth" in page.measures.csv()
 
     # The hand takes a wrist and moves it up.
-    page.choose_person(0)
+    page.people.choose(0)
     photo = page.stage.photo
-    person = page.figures[0].recovered.person
+    person = page.people.figures[0].recovered.person
     before = person.keypoints.copy()
     index = next(i for i, name in enumerate(person_names(page)) if name == "left_wrist")
-    body = page.figures[0].body
+    body = page.people.figures[0].body
     assert body is not None
     place = photo._to_screen(before)[index]
     start = QPoint(*(round(float(value)) for value in place))
@@ -85,28 +87,28 @@ def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tm
         qtbot.wait(20)
     QTest.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=start - QPoint(0, 30))
     settled(qtbot, page)
-    moved = page.figures[0].recovered.person.keypoints
+    moved = page.people.figures[0].recovered.person.keypoints
     assert moved[index, 1] < before[index, 1] - 5
-    after = page.figures[0].body
+    after = page.people.figures[0].body
     assert after is not None
     assert np.abs(after.vertices - body.vertices).max() > 0.02, "the body follows"
     assert "corrected" in page.controls.people.item(0).text()
-    assert page.result is not None
-    assert page.model.edits(page.result), "kept in the project"
+    assert page.people.result is not None
+    assert page.model.edits(page.people.result), "kept in the project"
 
     page._services.undo.undo()
     settled(qtbot, page)
-    assert page.figures[0].recovered.person.keypoints == pytest.approx(before)
-    assert not page.model.edits(page.result)
+    assert page.people.figures[0].recovered.person.keypoints == pytest.approx(before)
+    assert not page.model.edits(page.people.result)
 
     page.stage.compare.setCurrentIndex(2)
     qtbot.waitUntil(lambda: "mm apart" in page.stage.legend.text(), timeout=SECONDS)
     settled(qtbot, page)
 
-    page.export_to(tmp_path, ["obj", "npz"])
+    page.saving.export_to(tmp_path, ["obj", "npz"])
     qtbot.waitUntil(lambda: (tmp_path / "two.npz").exists(), timeout=SECONDS)
     assert (tmp_path / "two-p2.obj").exists()
-    page.save_still(tmp_path / "still.png")
+    page.saving.save_still(tmp_path / "still.png")
     qtbot.waitUntil(lambda: (tmp_path / "still.png").exists(), timeout=SECONDS)
     settled(qtbot, page)
 
@@ -114,24 +116,24 @@ def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tm
 def person_names(page: BodiesPage) -> tuple[str, ...]:
     from engine.bodies.keypoints.layouts import find_layout
 
-    return find_layout(page.figures[0].recovered.person.layout).names
+    return find_layout(page.people.figures[0].recovered.person.layout).names
 
 
 def test_corrections_survive_and_a_click_finds_a_part(qtbot: QtBot, page: BodiesPage) -> None:
     page.controls.method.setCurrentIndex(1)
     page.accept([EXAMPLE.with_name("one.jpg")])
     settled(qtbot, page)
-    page._toggled(0, 15)
+    page.people.toggle(0, 15)
     settled(qtbot, page)
-    assert page.figures[0].recovered.person.keypoints[15, 2] == 0
+    assert page.people.figures[0].recovered.person.keypoints[15, 2] == 0
     job = page.controls.current
     page.show_job(job)
     qtbot.waitUntil(lambda: page.background.busy or page.poser.busy, timeout=SECONDS)
     settled(qtbot, page)
-    assert page.figures[0].recovered.person.keypoints[15, 2] == 0, "read back from the project"
+    assert page.people.figures[0].recovered.person.keypoints[15, 2] == 0, "read back from the project"
 
     mesh = page.stage.mesh
-    body = page.figures[0].body
+    body = page.people.figures[0].body
     assert body is not None
     x, y = mesh.camera.project(body.joints[:1], mesh.width(), mesh.height())[0]
     mesh.clicked.emit(QPointF(x, y))
@@ -152,4 +154,4 @@ def test_a_photo_with_nobody_says_so(qtbot: QtBot, page: BodiesPage, tmp_path: P
     job = page.controls.current
     qtbot.waitUntil(lambda: page.model.job(job).state is JobState.FAILED, timeout=SECONDS)
     qtbot.waitUntil(lambda: "Nobody was found in sea.png" in page.stage.message.text())
-    assert page.figures == []
+    assert page.people.figures == []

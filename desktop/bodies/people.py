@@ -1,0 +1,391 @@
+"""The people of the photo that is shown: their bodies follow keypoints, settings and corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QColor, QImage, QUndoCommand, QUndoStack
+
+from desktop.background import Background
+from desktop.bodies.controls import Controls
+from desktop.bodies.figures import (
+    COMPARED,
+    Figure,
+    camera_json,
+    colour_of,
+    heat,
+    image_of,
+    pose_request,
+    rgb,
+    solve_request,
+    solved,
+)  # fmt: skip
+from desktop.bodies.model import BodiesModel
+from desktop.bodies.panels import MeasurePanel, PosePanel
+from desktop.bodies.photo_view import Skeleton2D
+from desktop.bodies.poser import PoserClient
+from desktop.bodies.reading import Opened, read_frame
+from desktop.bodies.stage import BodiesStage
+from desktop.widgets.scene3d import Body3D
+from engine.bodies.keypoints.person import SEEN
+from engine.bodies.record import Camera
+from engine.errors import EngineError
+
+OVERLAY_WIDTH = 900
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the people are shown with, and by whom they are posed."""
+
+    model: BodiesModel
+    poser: PoserClient
+    background: Background
+    controls: Controls
+    stage: BodiesStage
+    pose: PosePanel
+    measures: MeasurePanel
+    undo: QUndoStack
+    tell: Callable[[EngineError], object]
+
+
+class _Correction(QUndoCommand):
+    """Keypoints of one person, and back."""
+
+    def __init__(self, people: People, key: str, before: Any, after: Any) -> None:
+        super().__init__("correct a keypoint")
+        self._people, self._key, self._before, self._after = people, key, before, after
+        self._result = people.result
+
+    def redo(self) -> None:
+        """The new ones."""
+        self._people.apply_edit(self._result, self._key, self._after)
+
+    def undo(self) -> None:
+        """Those of before."""
+        self._people.apply_edit(self._result, self._key, self._before)
+
+
+class People(QObject):
+    """See the module.
+
+    Attributes
+    ----------
+    opened, result
+        The photo or video that is shown, and its number in the project.
+    figures, current
+        Everybody in it, and who is selected.
+    """
+
+    def __init__(self, parts: Parts, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._parts = parts
+        self.opened: Opened | None = None
+        self.result: int | None = None
+        self.figures: list[Figure] = []
+        self.current = -1
+        self._frame = 0
+        self._faces: np.ndarray | None = None
+        self._compared: Body3D | None = None
+        self._dragged_from: Any = None
+        self._unframed = True
+        photo, stage = parts.stage.photo, parts.stage
+        parts.controls.person_chosen.connect(self.choose)
+        parts.controls.changed.connect(self._settings_changed)
+        photo.dragged.connect(self._dragged)
+        photo.dropped.connect(self._dropped)
+        photo.toggled.connect(self.toggle)
+        photo.person_clicked.connect(self.choose)
+        stage.compare_wanted.connect(self._compare)
+        stage.frame_wanted.connect(self.show_frame)
+        parts.poser.restarted.connect(self._repose)
+
+    @property
+    def camera(self) -> Camera:
+        """Of the frame that is shown, with the user's focal length where there is one."""
+        assert self.opened is not None
+        camera = self.opened.recoveries[self._frame].camera
+        focal = self._parts.controls.focal.value()
+        return replace(camera, focal=focal, source="user") if focal > 0 else camera
+
+    @property
+    def picture(self) -> Path:
+        """The file that is shown."""
+        assert self.opened is not None
+        return Path(self.opened.recoveries[self._frame].picture)
+
+    def show(self, result: int, opened: Opened) -> None:
+        """Another photo or video."""
+        self.clear()
+        self.opened, self.result = opened, result
+        self._parts.stage.set_frames(len(opened.recoveries), opened.fps)
+        if self._faces is None:
+            self._parts.poser.ask({"do": "load"}, self._loaded, self._parts.tell)
+        self.show_frame(0)
+
+    def clear(self) -> None:
+        """Nobody."""
+        self.opened, self.result, self.figures, self.current = None, None, [], -1
+        self._compared = None
+        self._unframed = True
+        self._parts.stage.clear()
+        self._show_people()
+
+    def _loaded(self, answer: dict[str, Any]) -> None:
+        self._faces = answer["faces"]
+
+    def show_frame(self, index: int) -> None:
+        """The people of a frame; of a photo there is one."""
+        if self.opened is None or not 0 <= index < len(self.opened.recoveries):
+            return
+        self._frame = index
+        self._compared = None
+        recovery = self.opened.recoveries[index]
+        edits = {} if self.result is None else self._parts.model.edits(self.result)
+        self.figures = [Figure(person, person) for person in recovery.people]
+        self.current = min(max(self.current, 0), len(self.figures) - 1)
+        if self.opened.photo is not None:
+            self._parts.stage.photo.show_photo(self.opened.photo, (recovery.width, recovery.height))
+        else:
+            self._parts.background.run(
+                partial(read_frame, Path(recovery.picture), recovery.frame or 0),
+                partial(self._frame_read, index),
+                self._parts.tell,
+            )
+        for at, figure in enumerate(self.figures):
+            edit = edits.get(self._edit_key(at))
+            if edit is None:
+                done = partial(self._posed, at, index)
+                self._parts.poser.ask(
+                    pose_request(at, figure.recovered), done, self._parts.tell, f"pose {at}"
+                )
+            else:
+                self.figures[at] = figure.with_keypoints(np.array(edit, np.float64))
+                self._solve(at)
+        self._show_people()
+
+    def _frame_read(self, index: int, image: QImage) -> None:
+        if self.opened is not None and index == self._frame:
+            recovery = self.opened.recoveries[index]
+            self._parts.stage.photo.show_photo(image, (recovery.width, recovery.height))
+
+    def _edit_key(self, at: int) -> str:
+        return f"{self._frame}:{at}"
+
+    def _posed(self, at: int, frame: int, answer: dict[str, Any]) -> None:
+        if frame != self._frame or at >= len(self.figures) or self._faces is None:
+            return
+        colours = rgb(colour_of(at))
+        body = Body3D(at, answer["vertices"], answer["normals"], self._faces, colours, answer["joints"])
+        self.figures[at] = replace(self.figures[at], body=body)
+        self._show_bodies()
+
+    def _solve(self, at: int, method: str | None = None) -> None:
+        """Have a person's body follow its keypoints."""
+        assert self.opened is not None
+        figure, frame = self.figures[at], self._frame
+        person = figure.recovered.person
+        request = solve_request(
+            at,
+            person,
+            self.camera,
+            method or figure.recovered.method,
+            self._parts.controls.known_height_cm,
+        )
+
+        def done(answer: dict[str, Any]) -> None:
+            if frame == self._frame and at < len(self.figures):
+                now = self.figures[at].recovered.person
+                self.figures[at] = replace(self.figures[at], recovered=solved(now, answer))
+                self._posed(at, frame, answer)
+                if at == self.current:
+                    self._show_current()
+
+        self._parts.poser.ask(request, done, self._parts.tell, f"solve {at}")
+
+    def _settings_changed(self) -> None:
+        """Solve everybody anew with another method, height or focal length."""
+        if self.opened is not None:
+            for at in range(len(self.figures)):
+                self._solve(at, self._parts.controls.method.currentData())
+
+    def choose(self, at: int) -> None:
+        """Select a person."""
+        if 0 <= at < len(self.figures) and at != self.current:
+            self.current = at
+            self._show_people()
+
+    def _show_people(self) -> None:
+        lines = []
+        for at, figure in enumerate(self.figures):
+            name = figure.recovered.person.identity
+            marks = ", corrected" if self._edited(at) else ""
+            lines.append(f"Person {at + 1 if name is None else name}{marks}")
+        self._parts.controls.show_people(lines, self.current)
+        self._show_current()
+
+    def _edited(self, at: int) -> bool:
+        return self.result is not None and self._edit_key(at) in self._parts.model.edits(self.result)
+
+    def _show_skeletons(self) -> None:
+        people = [figure.recovered.person for figure in self.figures]
+        skeletons = [
+            Skeleton2D(person.keypoints, person.layout, QColor(colour_of(at)))
+            for at, person in enumerate(people)
+        ]
+        self._parts.stage.photo.show_people(skeletons, self.current)
+
+    def _show_current(self) -> None:
+        self._show_skeletons()
+        if not 0 <= self.current < len(self.figures):
+            self._parts.pose.show_person("Nobody is selected.", (), None)
+            self._parts.measures.show_measures(None)
+            return
+        shown = self.figures[self.current].recovered
+        seen = int((shown.person.confidence >= SEEN).sum())
+        about = (
+            f"{seen} of {len(shown.person.confidence)} keypoints are seen; the body meets them within "
+            f"{shown.error_px:.1f} px ({100 * shown.error_share:.1f} % of the height)."
+        )
+        self._parts.pose.show_person(about, shown.notes, shown.rotations)
+        self._parts.poser.ask(
+            {"do": "measure", "shape": shown.shape},
+            self._parts.measures.show_measures,
+            self._parts.tell,
+            "measure",
+        )
+
+    def _show_bodies(self) -> None:
+        bodies = [figure.body for figure in self.figures if figure.body is not None]
+        if self._compared is not None:
+            bodies.append(self._compared)
+        self._parts.stage.mesh.show_bodies(bodies)
+        if self._unframed and len(bodies) >= len(self.figures):
+            self._unframed = False
+            self._parts.stage.mesh.frame()
+        self._order_overlay()
+
+    def _order_overlay(self) -> None:
+        if self.opened is None or not self.figures:
+            return
+        request = {
+            "do": "overlay",
+            "camera": camera_json(self.camera),
+            "width": min(OVERLAY_WIDTH, self.opened.recoveries[self._frame].width),
+            "bodies": self.coloured(),
+        }
+
+        def done(answer: dict[str, Any]) -> None:
+            if self.opened is not None:
+                self._parts.stage.photo.show_overlay(image_of(answer["pixels"]))
+
+        self._parts.poser.ask(request, done, self._parts.tell, "overlay")
+
+    def coloured(self) -> list[dict[str, Any]]:
+        """Everybody in their own colour, as the poser takes it."""
+        return [{"key": at, "colour": rgb(colour_of(at)).tolist()} for at in range(len(self.figures))]
+
+    def _repose(self) -> None:
+        if self.opened is not None:
+            self.show_frame(self._frame)
+
+    # --- hand -------------------------------------------------------------------------------------
+
+    def _dragged(self, at: int, keypoint: int, x: float, y: float) -> None:
+        keypoints = self.figures[at].recovered.person.keypoints.copy()
+        if self._dragged_from is None:
+            self._dragged_from = keypoints.tolist()
+        keypoints[keypoint] = [x, y, 1.0]
+        self.figures[at] = self.figures[at].with_keypoints(keypoints)
+        self._show_skeletons()
+        # At once while the hand moves; with the person's own method when it lets go.
+        self._solve(at, "ik")
+
+    def _dropped(self, at: int, keypoint: int) -> None:
+        before, self._dragged_from = self._dragged_from, None
+        if before is not None:
+            self._push(at, before, self.figures[at].recovered.person.keypoints.tolist())
+
+    def toggle(self, at: int, keypoint: int) -> None:
+        """Say that a keypoint is hidden, or seen again."""
+        keypoints = self.figures[at].recovered.person.keypoints
+        after = keypoints.copy()
+        after[keypoint, 2] = 0.0 if keypoints[keypoint, 2] >= SEEN else 1.0
+        self._push(at, keypoints.tolist(), after.tolist())
+
+    def _push(self, at: int, before: Any, after: Any) -> None:
+        known = self._edited(at)
+        self._parts.undo.push(_Correction(self, self._edit_key(at), before if known else None, after))
+
+    def apply_edit(self, result: int | None, key: str, keypoints: Any) -> None:
+        """Keep a person's keypoints (None: as found) and let the body follow."""
+        if result is None:
+            return
+        self._parts.model.set_edit(result, key, keypoints)
+        frame, at = (int(part) for part in key.split(":"))
+        if result != self.result or frame != self._frame or at >= len(self.figures):
+            return
+        figure = self.figures[at]
+        method = (
+            self._parts.controls.method.currentData()
+            if keypoints is not None
+            else figure.original.method
+        )
+        points = (
+            figure.original.person.keypoints if keypoints is None else np.array(keypoints, np.float64)
+        )
+        self.figures[at] = figure.with_keypoints(points)
+        self._show_people()
+        self._solve(at, method)
+
+    def take_back(self) -> None:
+        """Forget the corrections of the selected person."""
+        if 0 <= self.current < len(self.figures) and self._edited(self.current):
+            now = self.figures[self.current].recovered.person.keypoints.tolist()
+            command = _Correction(self, self._edit_key(self.current), now, None)
+            self._parts.undo.push(command)
+
+    def _compare(self, method: str) -> None:
+        """Lay the body of another method beside that of the selected person."""
+        at = self.current
+        self._compared = None
+        self._parts.stage.show_legend(None)
+        if not method or self.opened is None or not 0 <= at < len(self.figures):
+            self._repose()
+            return
+        frame = self._frame
+        person = self.figures[at].recovered.person
+        request = solve_request(
+            COMPARED, person, self.camera, method, self._parts.controls.known_height_cm
+        )
+
+        def other(answer: dict[str, Any]) -> None:
+            if frame != self._frame or self._faces is None or self.figures[at].body is None:
+                return
+            grey = np.array([150, 150, 150], np.uint8)
+            self._compared = Body3D(
+                COMPARED, answer["vertices"], answer["normals"], self._faces, grey, None, ghost=True
+            )
+            offset = answer["translation"] * -1 + self.figures[at].recovered.translation
+            self._parts.poser.ask(
+                {"do": "distance", "first": at, "second": COMPARED, "offset": offset.tolist()},
+                apart,
+                self._parts.tell,
+            )
+
+        def apart(answer: dict[str, Any]) -> None:
+            body = self.figures[at].body
+            if frame == self._frame and body is not None:
+                self.figures[at] = replace(
+                    self.figures[at], body=replace(body, colours=heat(answer["mm"]))
+                )
+                self._parts.stage.show_legend(float(answer["mm"].mean()))
+                self._show_bodies()
+
+        self._parts.poser.ask(request, other, self._parts.tell, "compare")
