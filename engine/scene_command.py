@@ -38,9 +38,15 @@ def run_scene(options: argparse.Namespace) -> int:
     )
     cameras = made.cameras
     if options.video:
+        from engine.artifacts import storage_error
         from engine.tracks.synthetic_video import write_video
 
         names = [f"videos/{camera.name}.mp4" for camera in cameras]
+        videos = options.out / "scene" / "videos"
+        try:
+            videos.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, videos, "No scene was made") from error
         with StopOnInterrupt() as stop:
 
             def check() -> None:

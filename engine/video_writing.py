@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
@@ -16,10 +18,16 @@ QUALITY = "18"
 """x264's constant rate factor; nobody sees the loss at 18."""
 
 
-def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> int:
+def write_video(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float,
+    options: Mapping[str, str] = MappingProxyType({"crf": QUALITY}),
+) -> int:
     """Write frames ``(H, W, 3)`` uint8 RGB, all of one size; returns how many.
 
     Odd sides lose a pixel, as the format has only even ones. The file appears when it is whole.
+    ``options`` are those of x264.
 
     Raises
     ------
@@ -34,7 +42,7 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> 
     try:
         with av.open(str(partial), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-            stream.options = {"crf": QUALITY}
+            stream.options = dict(options)
             stream.pix_fmt = "yuv420p"
             for pixels in frames:
                 height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
@@ -59,5 +67,6 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> 
             str(error),
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return count

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtGui import QImage
 
 from desktop.widgets.scene3d import Body3D
 from engine.bodies.keypoints.person import Person
@@ -168,10 +167,3 @@ def heat(mm: NDArray[np.float32]) -> NDArray[np.uint8]:
     low = np.minimum(at.astype(int), len(stops) - 2)
     share = (at - low)[:, None]
     return np.asarray(stops[low] * (1 - share) + stops[low + 1] * share, np.uint8)
-
-
-def image_of(pixels: NDArray[np.uint8]) -> QImage:
-    """A picture ``(h, w, 4)`` RGBA as Qt has it."""
-    height, width = pixels.shape[:2]
-    image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
-    return image.copy()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 KIND = "bodies.recover"
 HISTORY_LENGTH = 200
-ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
 
 
 @dataclass
@@ -43,7 +42,7 @@ class PhotoJob:
     @property
     def active(self) -> bool:
         """Whether it waits or runs."""
-        return self.state in ACTIVE
+        return not self.state.terminal
 
     def status(self) -> str:
         """One line on how far it is."""
@@ -85,6 +84,7 @@ class BodiesModel(QObject):
         super().__init__(parent)
         self._project, self._bridge = project, bridge
         self._jobs: dict[str, PhotoJob] = {}
+        self._edits: dict[int, dict[str, Any]] = {}
         bridge.job_added.connect(self._added)
         bridge.job_changed.connect(self._changed)
         bridge.progressed.connect(self._progressed)
@@ -105,9 +105,7 @@ class BodiesModel(QObject):
 
     def load_history(self) -> None:
         """Take the project's last jobs of this page."""
-        total = sum(self._project.counts().values())
-        records = self._project.jobs(limit=HISTORY_LENGTH, offset=max(0, total - HISTORY_LENGTH))
-        for record in records:
+        for record in self._project.last_jobs(HISTORY_LENGTH):
             if record.spec.kind == KIND and record.id not in self._jobs:
                 self._jobs[record.id] = self._photo_job(record)
         self.changed.emit()
@@ -124,17 +122,20 @@ class BodiesModel(QObject):
 
     def edits(self, result: int) -> dict[str, Any]:
         """Corrections by ``"FRAME:PERSON"``."""
-        found = self._project.get(f"bodies.edits.{result}")
-        return dict(found) if isinstance(found, Mapping) else {}
+        if result not in self._edits:
+            found = self._project.get(f"bodies.edits.{result}")
+            self._edits[result] = dict(found) if isinstance(found, Mapping) else {}
+        return self._edits[result]
 
     def set_edit(self, result: int, key: str, keypoints: Sequence[Any] | None) -> None:
         """Keep corrected keypoints of ``"FRAME:PERSON"``, or (None) forget them."""
-        edits = self.edits(result)
+        edits = dict(self.edits(result))
         if keypoints is None:
             edits.pop(key, None)
         else:
             edits[key] = keypoints
         self._project.put(f"bodies.edits.{result}", edits)
+        self._edits[result] = edits
 
     def _photo_job(self, record: JobRecord) -> PhotoJob:
         job = PhotoJob(record.id, record.spec, record.state, error=record.error, metrics=record.metrics)

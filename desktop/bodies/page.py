@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PySide6.QtCore import QPointF
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from desktop.background import Background
@@ -22,6 +20,7 @@ from desktop.bodies.reading import Opened, open_result
 from desktop.bodies.saving import Saving, view_of
 from desktop.bodies.stage import BodiesStage
 from desktop.services import Page, Services
+from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.parts import EmptyState, button
 from desktop.widgets.ray_painter import CastOrder
@@ -171,7 +170,7 @@ class BodiesPage(Page):
 
     def tell(self, error: EngineError) -> None:
         """Say what went wrong."""
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -200,10 +199,8 @@ class BodiesPage(Page):
         if id == self.controls.current and job.result is None:
             self.stage.say(job.status())
             if job.preview is not None:
-                pixels = np.ascontiguousarray(job.preview)
-                height, width = pixels.shape[:2]
-                image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-                self.stage.photo.show_photo(image.copy(), (width, height))
+                image = image_from_array(job.preview)
+                self.stage.photo.show_photo(image, (image.width(), image.height()))
 
     def _job_recovered(self, id: str) -> None:
         if id == self.controls.current or not self.controls.current:

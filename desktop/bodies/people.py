@@ -20,7 +20,6 @@ from desktop.bodies.figures import (
     camera_json,
     colour_of,
     heat,
-    image_of,
     pose_request,
     rgb,
     solve_request,
@@ -30,8 +29,9 @@ from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import MeasurePanel, PosePanel
 from desktop.bodies.photo_view import Skeleton2D
 from desktop.bodies.poser import PoserClient
-from desktop.bodies.reading import Opened, read_frame
+from desktop.bodies.reading import FrameReader, Opened
 from desktop.bodies.stage import BodiesStage
+from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.scene3d import Body3D
 from engine.bodies.keypoints.person import SEEN
 from engine.bodies.record import Camera
@@ -91,6 +91,8 @@ class People(QObject):
         self.figures: list[Figure] = []
         self.current = -1
         self._frame = 0
+        self._reader = FrameReader()
+        self._measured: np.ndarray | None = None
         self._faces: np.ndarray | None = None
         self._compared: Body3D | None = None
         self._dragged_from: Any = None
@@ -135,6 +137,7 @@ class People(QObject):
         self._compared = None
         self._unframed = True
         self._parts.stage.clear()
+        self._parts.background.run(self._reader.close, lambda _: None, self._parts.tell)
         self._show_people()
 
     def _loaded(self, answer: dict[str, Any]) -> None:
@@ -154,7 +157,7 @@ class People(QObject):
             self._parts.stage.photo.show_photo(self.opened.photo, (recovery.width, recovery.height))
         else:
             self._parts.background.run(
-                partial(read_frame, Path(recovery.picture), recovery.frame or 0),
+                partial(self._reader.read, Path(recovery.picture), recovery.frame or 0),
                 partial(self._frame_read, index),
                 self._parts.tell,
             )
@@ -246,6 +249,7 @@ class People(QObject):
         if not 0 <= self.current < len(self.figures):
             self._parts.pose.show_person("Nobody is selected.", (), None)
             self._parts.measures.show_measures(None)
+            self._measured = None
             return
         shown = self.figures[self.current].recovered
         seen = int((shown.person.confidence >= SEEN).sum())
@@ -254,6 +258,9 @@ class People(QObject):
             f"{shown.error_px:.1f} px ({100 * shown.error_share:.1f} % of the height)."
         )
         self._parts.pose.show_person(about, shown.notes, shown.rotations)
+        if self._measured is not None and np.array_equal(self._measured, shown.shape):
+            return
+        self._measured = shown.shape
         self._parts.poser.ask(
             {"do": "measure", "shape": shown.shape},
             self._parts.measures.show_measures,
@@ -283,7 +290,7 @@ class People(QObject):
 
         def done(answer: dict[str, Any]) -> None:
             if self.opened is not None:
-                self._parts.stage.photo.show_overlay(image_of(answer["pixels"]))
+                self._parts.stage.photo.show_overlay(image_from_array(answer["pixels"]))
 
         self._parts.poser.ask(request, done, self._parts.tell, "overlay")
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QImage
 
+from desktop.widgets.image_canvas import image_from_array
 from engine.bodies.record import Recovery, read_recoveries
 from engine.errors import bad_file
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
     from engine.project import Project
+    from engine.video import VideoFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +58,26 @@ def open_result(project: Project, result: int) -> Opened:
     return Opened(recoveries, photo, float(about.get("fps", 30.0)))
 
 
-def read_frame(path: Path, frame: int) -> QImage:
-    """A frame of a video; raises ``bad_file`` when the video is gone or damaged."""
-    from engine.video import VideoFile
+class FrameReader:
+    """Frames of videos, one after another; the last video stays open for the next frame.
 
-    with VideoFile(path) as video:
-        pixels = video.frame_at(frame).pixels
-    height, width = pixels.shape[:2]
-    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return image.copy()
+    For the one thread of a :class:`desktop.background.Background`.
+    """
+
+    def __init__(self) -> None:
+        self._video: VideoFile | None = None
+
+    def read(self, path: Path, frame: int) -> QImage:
+        """A frame; raises ``bad_file`` when the video is gone or damaged."""
+        from engine.video import VideoFile
+
+        if self._video is None or self._video.path != path:
+            self.close()
+            self._video = VideoFile(path)
+        return image_from_array(self._video.frame_at(frame).pixels)
+
+    def close(self) -> None:
+        """Let the file go; reading again opens it."""
+        video, self._video = self._video, None
+        if video is not None:
+            video.close()

@@ -10,11 +10,12 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QFileDialog
 
-from desktop.bodies.figures import export_request, image_of
+from desktop.bodies.figures import export_request
 from desktop.bodies.panels import ExportPanel
 from desktop.bodies.people import People
 from desktop.bodies.poser import PoserClient
 from desktop.services import Services
+from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.mesh_view import MeshView
 from desktop.widgets.orbit import FOV
 from engine.errors import EngineError
@@ -56,7 +57,7 @@ class Saving(QObject):
 
     def tell(self, error: EngineError) -> None:
         """Say what went wrong."""
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
     def _ask_export(self, formats: Sequence[str]) -> None:
         if not self._people.figures:
@@ -103,7 +104,7 @@ class Saving(QObject):
         bodies = self._people.coloured()
 
         def done(answer: dict[str, Any]) -> None:
-            if image_of(answer["pixels"]).save(str(path)):
+            if image_from_array(answer["pixels"]).save(str(path)):
                 self._written({"files": [str(path)]})
             else:
                 self._services.notifications.post("error", f"{path} could not be written.")

@@ -347,4 +347,4 @@ class AlignResults(QObject):
                 then(manifest, read)
 
     def _tell(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)

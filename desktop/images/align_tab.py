@@ -338,4 +338,4 @@ class AlignTab(QObject):
 
     def tell(self, error: EngineError) -> None:
         """Tell the user about an error."""
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)

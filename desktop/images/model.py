@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from engine.project import JobRecord, Project, ResultRecord
 
 HISTORY_LENGTH = 200
-ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
 
 
 @dataclass
@@ -67,7 +66,7 @@ class PageJob:
     @property
     def active(self) -> bool:
         """Whether the job waits or runs."""
-        return self.state in ACTIVE
+        return not self.state.terminal
 
     @property
     def count(self) -> int:
@@ -174,8 +173,7 @@ class ImagesModel(QObject):
 
     def load_history(self) -> None:
         """Take the project's last jobs of this page; called once, after the first paint."""
-        total = sum(self._project.counts().values())
-        for record in self._project.jobs(limit=HISTORY_LENGTH, offset=max(0, total - HISTORY_LENGTH)):
+        for record in self._project.last_jobs(HISTORY_LENGTH):
             if record.spec.kind in KINDS and record.id not in self._jobs:
                 self._jobs[record.id] = self._page_job(record)
                 self._learn_speed(self._jobs[record.id])

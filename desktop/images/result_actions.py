@@ -242,7 +242,7 @@ class ResultActions(QObject):
 
     def tell(self, error: EngineError) -> None:
         """Tell the user about an error."""
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
     def _record(self, result: int) -> Any:
         return self._services.project.result(result)

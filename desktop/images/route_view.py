@@ -13,6 +13,7 @@ from desktop.images.routes import Routes
 from desktop.images.run_figures import Comparison, FigureTable, macs_text, seconds_text
 from desktop.theme import SPACE_S, Theme, tabular
 from desktop.widgets.field_editors import ChoiceEditor
+from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.parts import label, line, percent
 
 ROW_HEIGHT = 12
@@ -26,9 +27,7 @@ def shaded(values: NDArray[np.floating], low: QColor, high: QColor) -> QImage:
     """A picture of values 0..1 ``(rows, columns)``, one pixel each, between two colours."""
     ends = [np.array([c.red(), c.green(), c.blue()], np.float32) for c in (low, high)]
     mixed = ends[0] + values[..., None].astype(np.float32) * (ends[1] - ends[0])
-    pixels = np.ascontiguousarray(mixed.round().astype(np.uint8))
-    height, width = values.shape
-    return QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    return image_from_array(mixed.round().astype(np.uint8))
 
 
 class WidthMap(QWidget):

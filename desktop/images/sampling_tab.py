@@ -413,4 +413,4 @@ class SamplingTab(QObject):
         self._services.notifications.post("success", f"Saved {name}.")
 
     def _tell(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)

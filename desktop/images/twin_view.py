@@ -89,4 +89,4 @@ class TwinView(QObject):
             self._services.notifications.post("warning", text)
 
     def _tell(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)

@@ -146,7 +146,7 @@ class JobEvents(QObject):
         self._engine_gone = False
 
     def _on_refused(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
     def _run_again(self, job: str) -> None:
         try:

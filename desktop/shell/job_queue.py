@@ -292,7 +292,7 @@ class JobQueuePage(Page):
         try:
             self._services.bridge.submit_many(specs)
         except EngineError as error:
-            self._services.notifications.post("error", error.message, error.detail, error.hint)
+            self._services.notifications.tell(error)
 
     def ask_cancel_all(self) -> None:
         """Cancel everything that runs or waits, after asking once."""

@@ -363,4 +363,4 @@ class ModelsPage(Page):
         menu.popup(self.table.viewport().mapToGlobal(place))
 
     def _tell(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)

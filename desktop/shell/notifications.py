@@ -10,6 +10,8 @@ from typing import Literal
 
 from PySide6.QtCore import QObject, Signal
 
+from engine.errors import EngineError
+
 log = logging.getLogger("triptych.notifications")
 
 Level = Literal["info", "success", "warning", "error"]
@@ -85,6 +87,10 @@ class Notifications(QObject):
         self.posted.emit(notice)
         self.unread_changed.emit(self._unread)
         return notice
+
+    def tell(self, error: EngineError) -> Notice:
+        """Say what went wrong: what happened and what to do; the detail is kept to be copied."""
+        return self.post("error", error.message, error.detail, error.hint)
 
     def mark_read(self) -> None:
         """The user looked at the message centre."""

@@ -120,7 +120,7 @@ class RemovedModels(QFrame):
         self._background.run(lambda: desk.delete(folder), lambda _none: None, self._tell)
 
     def _tell(self, error: EngineError) -> None:
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
 
 class RemoveModel(QUndoCommand):
@@ -178,7 +178,7 @@ class RemoveModel(QUndoCommand):
         self.setObsolete(True)
         if isValid(self._panel):
             self._panel.forget(self)
-        self._services.notifications.post("error", error.message, error.detail, error.hint)
+        self._services.notifications.tell(error)
 
 
 def _delete_all(desk: ModelDesk, folders: Iterable[Path]) -> None:

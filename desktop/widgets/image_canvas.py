@@ -70,11 +70,13 @@ class Tile:
 
 
 def image_from_array(array: NDArray[np.uint8]) -> QImage:
-    """A picture that owns its pixels, from ``(H, W, 3)`` uint8 RGB."""
+    """A picture that owns its pixels, from ``(H, W, 3)`` uint8 RGB or ``(H, W, 4)`` RGBA."""
     array = np.ascontiguousarray(array)
-    height, width = array.shape[:2]
-    view = QImage(array.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    return view.convertToFormat(QImage.Format.Format_RGB32)
+    height, width, channels = array.shape
+    clear = channels == 4
+    have = QImage.Format.Format_RGBA8888 if clear else QImage.Format.Format_RGB888
+    want = QImage.Format.Format_ARGB32_Premultiplied if clear else QImage.Format.Format_RGB32
+    return QImage(array.data, width, height, channels * width, have).convertToFormat(want)
 
 
 def grid_columns(count: int, area: tuple[float, float], aspect: float = 1.0) -> int:

@@ -15,6 +15,7 @@ from PySide6.QtCore import QPointF, Qt, QTimer
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.orbit import FOV, OrbitCamera
 from desktop.widgets.scene3d import Lines3D, Scene3D
 
@@ -105,9 +106,7 @@ class RayPainter(QWidget):
         self._cast(order, lambda pixels: self._came(pixels, camera))
 
     def _came(self, pixels: NDArray[np.uint8], camera: OrbitCamera) -> None:
-        height, width = pixels.shape[:2]
-        image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
-        self._image = image.copy()
+        self._image = image_from_array(pixels)
         # Lines are drawn from where the picture was, so that both always fit.
         self._drawn = camera
         self.update()

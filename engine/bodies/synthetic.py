@@ -13,10 +13,8 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +27,7 @@ from engine.bodies.render import Caster, Mesh, View
 from engine.bodies.rotations import axis_angle_to_matrix
 from engine.bodies.skeleton import JOINT_NAMES, ROTATING
 from engine.errors import invalid_input
+from engine.video_writing import write_video
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -289,12 +288,8 @@ def write_samples(folder: Path, seed: int = 20_011) -> list[Path]:
         paths.append(folder / f"{name}.jpg")
         Image.fromarray(picture.pixels).save(paths[-1], quality=90)
     paths.append(folder / "walk.mp4")
-    with av.open(str(paths[-1]), "w") as file:
-        stream = file.add_stream("libx264", rate=Fraction(20), options={"crf": "26"})
-        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
-        for picture in known_walk(np.random.default_rng(seed), 40, 20.0, 480, 360):
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")))
-        file.mux(stream.encode(None))
+    walk = known_walk(np.random.default_rng(seed), 40, 20.0, 480, 360)
+    write_video(paths[-1], (picture.pixels for picture in walk), 20, {"crf": "26"})
     return paths
 
 

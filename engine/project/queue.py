@@ -110,6 +110,13 @@ class JobQueue:
         )
         return [_record(row) for row in rows]
 
+    def last_jobs(self, limit: int) -> list[JobRecord]:
+        """The last jobs of the queue, in its order."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM jobs ORDER BY position DESC LIMIT ?", [limit]
+        )
+        return [_record(row) for row in reversed(rows)]
+
     def next_queued(self) -> JobRecord | None:
         """The job to run next."""
         queued = self.jobs([JobState.QUEUED], limit=1)

@@ -6,25 +6,21 @@ balance in each camera, blur and noise. Boxes of the truth fit what is drawn.
 
 from __future__ import annotations
 
-import contextlib
-import uuid
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import invalid_input
+from engine import video_writing
 from engine.tracks.synthetic import FPS, SyntheticScene
 from engine.tracks.synthetic_traffic import ARMS, CENTRE, HEIGHT, WIDTH
 
 Picture = NDArray[np.uint8]
 
-KEY_FRAMES = 12
-"""Every how many frames one can be jumped to."""
+ENCODING = {"g": "12", "bf": "0", "crf": "23", "preset": "veryfast"}
+"""One can jump to every twelfth frame."""
 
 
 def frames(scene: SyntheticScene, camera: int, seed: int = 0) -> Iterator[Picture]:
@@ -76,28 +72,16 @@ def write_video(
     Raises
     ------
     EngineError
-        ``invalid_input`` when it cannot be written.
+        ``bad_file`` when it cannot be written, as when the folder is not there.
     """
-    partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial.mp4")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(partial), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(FPS))
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            stream.options = {"g": str(KEY_FRAMES), "bf": "0", "crf": "23", "preset": "veryfast"}
-            for picture in frames(scene, camera, seed):
-                if check is not None:
-                    check()
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode())
-        partial.replace(path)
-    except (OSError, av.error.FFmpegError) as error:
-        raise invalid_input(
-            f"{path} could not be written: {error}.", "Free some space, or choose another folder."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+
+    def checked() -> Iterator[Picture]:
+        for picture in frames(scene, camera, seed):
+            if check is not None:
+                check()
+            yield picture
+
+    video_writing.write_video(path, checked(), FPS, ENCODING)
 
 
 def _ground(rng: np.random.Generator) -> Picture:
