@@ -11,6 +11,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from desktop.actions import Actions
+from desktop.background import Background
 from desktop.evidence import Evidence, Hooks, default_folder, unexpected_ends
 from desktop.settings import Settings
 from desktop.shell.main_window import PAGES, MainWindow
@@ -65,6 +66,7 @@ class Application(QObject):
     ) -> None:
         super().__init__(app)
         self._app = app
+        self._background = Background(self)
         self._opener: ProjectOpener | None = None
         self._closed = False
         self._leaving: Services | None = None
@@ -138,6 +140,11 @@ class Application(QObject):
         if leaving is not None:
             self._release(leaving)
 
+    def _load_pages(self) -> None:
+        from desktop.opener import PRELOADED_LATER, load
+
+        self._background.run(lambda: load(PRELOADED_LATER), lambda _: None, self.notifications.tell)
+
     def _start_opener(self) -> None:
         from desktop.opener import ProjectOpener
 
@@ -181,6 +188,7 @@ class Application(QObject):
         bridge = Bridge(project, parent=self)
         bridge.set_preview_rate(self.settings.get("preview_hz"))
         bridge.logged.connect(_log_engine_line)
+        bridge.engine_ready.connect(self._load_pages)
         self.services = Services(
             project,
             bridge,

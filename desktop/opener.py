@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,24 @@ PRELOADED = (
     "engine.scheduler",
     "psutil",
 )
+# Likewise, once the engine is warm: what a first visit to another page would wait for.
+PRELOADED_LATER = (
+    "desktop.images.page",
+    "desktop.bodies.page",
+    "desktop.tracks.page",
+    "desktop.adapt.page",
+    "desktop.widgets.stacked_plot",
+    "desktop.widgets.gl_painter",
+)
+
+
+def load(modules: Sequence[str]) -> None:
+    """Import modules; one that is broken is logged, and reported by whoever needs it."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception:
+            log.exception("%s could not be imported", module)
 
 
 class ProjectOpener(QThread):
@@ -64,8 +83,4 @@ class ProjectOpener(QThread):
                 f"The project {self.folder} could not be opened; nothing was changed.",
                 f"The log has the details ({type(error).__name__}: {error}).",
             )
-        for module in self._preload:
-            try:
-                importlib.import_module(module)
-            except Exception:
-                log.exception("%s could not be imported", module)
+        load(self._preload)
