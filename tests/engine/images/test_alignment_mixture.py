@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from engine.images.alignment import Aligner
+from engine.images.alignment_files import AlignedNoise, read_noise
+from engine.images.alignment_noise import ActiveNoise, PictureNoise
 from engine.images.alignment_state import AlignSettings, AlignState, StepReport
-from tests.engine.images.analytic import Analytic
+from tests.engine.images.analytic import Analytic, MeanPixel
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,6 +115,25 @@ def test_our_guard_wins_more_where_both_indicators_stay_well(model: Analytic) ->
     for run in theirs:
         beyond = [r for r in run.reports if r.total - run.reports[0].total >= 0.12]
         assert beyond[-1].seen.log10_p_step < math.log10(1e-3)
+
+
+def test_a_run_that_was_interrupted_ends_as_the_whole_one(model: Analytic, tmp_path: Path) -> None:
+    """N12: stopped at step 40, kept in a file, read by a new aligner, run to 100."""
+    (whole, *_) = outcomes(model, gamma=0.1)
+    begun = model.aligner(0, gamma=0.1)
+    begun.run(40)
+    z = begun.state.z
+    noise = PictureNoise(z[0], z[1:])
+    active = ActiveNoise(len(z), tuple(range(len(z))))
+    path = tmp_path / "noise.safetensors"
+    path.write_bytes(AlignedNoise({}, noise, noise, active, {}, begun.state, kept=0).to_bytes())
+    state = read_noise(path).state
+    again = Aligner(model.pictures(0)[0], MeanPixel(), begun.settings, state)
+    again.run(100)
+    assert torch.equal(again.state.z, whole.aligner.state.z)
+    assert len(again.state.history) == len(whole.aligner.state.history)
+    for ours, theirs in zip(again.state.history, whole.aligner.state.history, strict=True):
+        assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
 
 def test_a_hundred_steps_are_quick(model: Analytic) -> None:
