@@ -148,7 +148,10 @@ class AlignPanel(QWidget):
         scroll.setWidget(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
+        layout.setSpacing(0)
+        layout.addWidget(scroll, 1)
+        # Whatever is scrolled to, the run can be started.
+        layout.addWidget(self.setup.footer)
         self._scroll = scroll
 
     def _order_tabs(self) -> None:
@@ -173,6 +176,7 @@ class AlignPanel(QWidget):
         self.scrub.setVisible(scrub)
         self._explain_section.setVisible(explain)
         self._setup_section.setVisible(setup)
+        self.setup.footer.setVisible(setup)
         self._setup_line.setVisible(run or bool(message))
 
     def show_steps(self, steps: AlignSteps | None) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayou
 from desktop.images.align_cost import Cost, forecast
 from desktop.images.align_rewards import RewardCatalogue
 from desktop.images.reward_stack import RewardStack
-from desktop.theme import SPACE_S, SPACE_XS, Theme
+from desktop.theme import SPACE_M, SPACE_S, SPACE_XS, Theme
 from desktop.widgets.parameter_form import ParameterForm
 from desktop.widgets.parts import button, label, line
 from engine.errors import EngineError
@@ -35,6 +35,11 @@ SHORT = {"step_share": "Step guard", "last_steps": "Last steps", "check_density"
 
 class AlignSetup(QWidget):
     """See the module.
+
+    Attributes
+    ----------
+    footer
+        Refusal and the button; whoever scrolls the rest may take it elsewhere.
 
     Signals
     -------
@@ -78,9 +83,14 @@ class AlignSetup(QWidget):
         layout.addWidget(line())
         layout.addWidget(label("Budget", "heading"))
         layout.addLayout(self._place)
+        self.footer = QWidget()
+        below = QVBoxLayout(self.footer)
+        below.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_M)
+        below.setSpacing(SPACE_S)
+        below.addWidget(self.refusal)
+        below.addWidget(self.run)
         layout.addWidget(self.forecast)
-        layout.addWidget(self.refusal)
-        layout.addWidget(self.run)
+        layout.addWidget(self.footer)
         self.set_guard(DEFAULT_GUARD)
         self._show_state()
 
