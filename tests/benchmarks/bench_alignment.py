@@ -31,6 +31,7 @@ from engine.images.alignment_state import AlignSettings, AlignState
 from engine.images.dit import DiT, DiTConfig
 from engine.images.generators import load_generator
 from engine.images.generators.class_labels import LabelCondition, label_denoiser
+from engine.images.generators.networks import Network
 from engine.images.params import DdpmParams
 from engine.images.rewards.mix import RewardMix
 from engine.images.rewards.params import RewardTerm
@@ -67,7 +68,7 @@ def recipe_of(model: str, steps: int, device: str) -> tuple[Recipe, tuple[int, i
             return from_decoded(generator.decode_with_gradient(states))
     else:
         schedule = make_schedule("linear")
-        network = DiT(XL).requires_grad_(False).to(device, torch.bfloat16)
+        network = Network(DiT(XL).requires_grad_(False).to(device, torch.bfloat16))
         denoiser = label_denoiser(network, schedule, "eps", GUIDANCE, LabelCondition(label=1))
         grid, shape = make_grid(schedule, steps), (4, 32, 32)
 

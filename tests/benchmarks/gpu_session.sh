@@ -10,8 +10,8 @@ study=$(mktemp -d)
 for prompt in "red heart" "grinning cat" "blue car" "green tree" "house"; do
     for guard in soft off; do
         for reward in jpeg_size brightness colourfulness; do
-            if [[ $reward == jpeg_size ]]; then how="--lr 0.05 --neighbours 16"; else how="--lr 0.025"; fi
-            printf '%s\0' "timeout 220 python3 $b/study_alignment.py --device cuda --seeds 20 --steps 30 \
+            if [[ $reward == jpeg_size ]]; then how="--lr 0.05 --neighbours 16 --steps 60"; else how="--lr 0.025 --steps 30"; fi
+            printf '%s\0' "timeout 220 python3 $b/study_alignment.py --device cuda --seeds 20 \
                 --sampling-steps 6 --guards $guard --rewards $reward --prompts '$prompt' $how \
                 >'$study/$reward-$guard-$prompt' 2>>'$study/errors'"
         done
