@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bodies.keypoints.boxes import overlap
+from engine.box_overlap import overlap
 
 Array = NDArray[np.float64]
 

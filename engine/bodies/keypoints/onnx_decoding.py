@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bodies.keypoints.boxes import suppressed
 from engine.bodies.keypoints.onnx_kinds import Kind
+from engine.box_overlap import suppressed
 
 Array = NDArray[np.float64]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bodies.keypoints import framing
+from engine import framing
 from engine.bodies.keypoints.detectors import OnnxOptions
 from engine.bodies.keypoints.duplicates import without_duplicates
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.onnx_decoding import Rows, from_heat, from_rtmo, from_simcc, from_yolo
 from engine.bodies.keypoints.onnx_kinds import Kind, recognise
-from engine.bodies.keypoints.onnx_session import OnnxModel
 from engine.bodies.keypoints.person import Person, box_around
 from engine.bodies.keypoints.pictures import Picture
 from engine.errors import EngineError, invalid_input
+from engine.onnx_runtime import PictureModel
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class RecognisedModel:
     """
 
     def __init__(self, path: Path, colours: str = "auto", order: str = "auto") -> None:
-        self.model = OnnxModel(path)
+        self.model = PictureModel(path)
         self.kind, self.size = self._recognised()
         family = self.kind.family
         usual = {"simcc": "imagenet", "heat": "imagenet", "rtmo": "byte"}.get(family, "unit")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bodies.keypoints import framing
+from engine import framing
 
 Array = NDArray[np.float64]
 

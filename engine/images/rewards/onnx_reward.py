@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from engine.errors import EngineError, ErrorCode, bad_file, invalid_input
 from engine.images.rewards.catalogue import Sort
 from engine.images.rewards.options import OnnxOptions
 from engine.images.rewards.protocol import Reward, RewardContext
+from engine.onnx_runtime import open_session
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _PROVIDERS = {"CUDAExecutionProvider": "GPU", "CPUExecutionProvider": "CPU"}
@@ -93,12 +92,6 @@ class OnnxReward:
         return ((x - mean) / std).numpy()
 
 
-def available_providers(runtime: Any) -> list[str]:
-    """Of the places we use, those that the installed onnxruntime says it has, best first."""
-    listed = runtime.get_available_providers()
-    return [provider for provider in _PROVIDERS if provider in listed]
-
-
 def onnx(options: OnnxOptions, context: RewardContext) -> Reward:
     """The reward in an ONNX file.
 
@@ -118,12 +111,8 @@ def onnx(options: OnnxOptions, context: RewardContext) -> Reward:
             "Use 1 where the model expects no scaling.",
         )
     path = Path(options.file).expanduser().resolve()
-    if not path.is_file():
-        raise bad_file(
-            f"The model {path.name} is not there; nothing was started.",
-            f"Looked for {path}. Choose the file again.",
-        )
-    session = _session(path, context.device)
+    gpu = context.device.startswith("cuda")
+    session = open_session(path, context.device if gpu else "cpu", torch.get_num_threads())
     shape = _input_shape(session, path)
     if options.size and any(side not in (None, options.size) for side in shape[1:]):
         raise invalid_input(
@@ -133,37 +122,6 @@ def onnx(options: OnnxOptions, context: RewardContext) -> Reward:
         )
     provider = _PROVIDERS.get(session.get_providers()[0], session.get_providers()[0])
     return OnnxReward(session, path, options, shape, provider)
-
-
-def _session(path: Path, device: str) -> Any:
-    try:
-        runtime = importlib.import_module("onnxruntime")
-    except Exception as error:  # a broken installation fails in many ways
-        raise EngineError(
-            ErrorCode.MISSING_WEIGHTS,
-            f"ONNX models need onnxruntime, which cannot be used here ({error}); nothing was started.",
-            "Install Triptych again, or: pip install onnxruntime",
-        ) from error
-    settings = runtime.SessionOptions()
-    settings.intra_op_num_threads = torch.get_num_threads()
-    settings.log_severity_level = 4
-    wanted = available_providers(runtime)
-    if not device.startswith("cuda"):
-        wanted = wanted[-1:]
-    failure: Exception | None = None
-    # Listed is not usable: a GPU's libraries may be missing. Then the CPU has to do.
-    for providers in dict.fromkeys([tuple(wanted), ("CPUExecutionProvider",)]):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return runtime.InferenceSession(str(path), settings, providers=list(providers))
-        except Exception as error:
-            failure = error
-    raise bad_file(
-        f"The file {path.name} cannot be used as an ONNX model. Nothing was started.",
-        f"Get the file again, or export it again for this version of onnxruntime ({path}).",
-        str(failure),
-    ) from failure
 
 
 def _input_shape(session: Any, path: Path) -> tuple[int | None, int | None, int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.bodies.keypoints.blazepose_decoding import INPUT, anchors, decode, merge, refined
-from engine.bodies.keypoints.boxes import overlap
+from engine.box_overlap import overlap
 
 
 def test_anchors_lie_in_the_middle_of_cells() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.bodies.keypoints.boxes import overlap, suppressed
-from engine.bodies.keypoints.framing import around, letterbox, project
 from engine.bodies.keypoints.onnx_decoding import from_heat, from_simcc, from_yolo
 from engine.bodies.keypoints.onnx_kinds import Kind
+from engine.box_overlap import overlap, suppressed
+from engine.framing import around, letterbox, project
 
 SIZE = (192, 256)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from engine.bodies.keypoints import onnx_session
+from engine import onnx_runtime
 from engine.bodies.keypoints.detectors import load_detector
 from engine.bodies.keypoints.onnx_detector import OnnxDetector, RecognisedModel
 from engine.bodies.keypoints.pictures import Picture, as_picture
@@ -244,8 +244,8 @@ def test_a_provider_that_fails_is_logged_and_the_next_one_tried(
     listed = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    with caplog.at_level(logging.WARNING, "triptych.keypoints"):
-        model = onnx_session.OnnxModel(simcc_model(tmp_path / "a.onnx"))
+    with caplog.at_level(logging.WARNING, "triptych.onnx"):
+        model = onnx_runtime.PictureModel(simcc_model(tmp_path / "a.onnx"))
     assert tried == ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert model.provider == "CPUExecutionProvider"
     assert "no driver" in caplog.text

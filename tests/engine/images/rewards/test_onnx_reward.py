@@ -160,7 +160,7 @@ def test_outputs_that_are_not_there_or_not_one_a_picture_are_said(write: Callabl
 def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(b"nothing of the kind")
-    with pytest.raises(EngineError, match="cannot be used as an ONNX model") as caught:
+    with pytest.raises(EngineError, match="cannot be loaded as an ONNX model") as caught:
         reward("onnx", file=str(file))
     assert caught.value.code == "bad_file"
     assert caught.value.detail

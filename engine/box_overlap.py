@@ -1,4 +1,4 @@
-"""Boxes around people: overlap and non-maximum suppression. Left, top, right, bottom; pixels."""
+"""Boxes of one picture: overlap and non-maximum suppression. Left, top, right, bottom; pixels."""
 
 from __future__ import annotations
 
