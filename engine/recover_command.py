@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from engine.bodies.record import Recovery
     from engine.headless import Outcome
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
 
 def configure_recover(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
@@ -71,13 +69,14 @@ def run_recover(options: argparse.Namespace) -> int:
 
 
 def _files(given: list[Path]) -> Iterator[Path]:
-    from engine.bodies.params import VIDEO_SUFFIXES
+    from engine.bodies.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
+    known = PHOTO_SUFFIXES | VIDEO_SUFFIXES
     for path in given:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in (*PHOTOS, *VIDEO_SUFFIXES))
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in known)
         if not found:
             raise bad_file(f"There is no photo or video in {path}; nothing was started.")
         yield from found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QListWidget,
@@ -19,12 +22,16 @@ from PySide6.QtWidgets import (
 
 from desktop.bodies.model import PhotoJob
 from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.widgets.field_editors import QuietComboBox
 from desktop.widgets.parts import button, label
 
 METHODS = {
     "fit": "Fit to the picture",
     "ik": "Inverse kinematics",
 }
+BLAZEPOSE = "blazepose"
+LEVELS = ("By the picture's size", "A fifth of the picture", "A tenth", "A twentieth", "A fortieth")
+THUMBNAIL = 44
 
 
 class Controls(QWidget):
@@ -49,7 +56,10 @@ class Controls(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
+        self._detector = 0
+        self._thumbnails: dict[str, QIcon] = {}
         self.photos = QListWidget()
+        self.photos.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
         self.photos.setAccessibleName("Photos and videos")
         self.photos.setMinimumHeight(150)
         self.photos.setWordWrap(True)
@@ -63,6 +73,15 @@ class Controls(QWidget):
         for name, title in METHODS.items():
             self.method.addItem(title, name)
         self.method.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        self.detector = QuietComboBox()
+        self.detector.setToolTip("RTMPose, RTMO, YOLO-pose and heat map models are recognised.")
+        self.detector.addItem("BlazePose (built in)", BLAZEPOSE)
+        self.detector.addItem("An ONNX model…", "")
+        self.detector.activated.connect(self._detector_chosen)
+        self.levels = QuietComboBox()
+        self.levels.setToolTip("How small people may be: smaller ones take longer to find.")
+        for level, title in enumerate(LEVELS):
+            self.levels.addItem(title, level)
         self.height_cm = _number("unknown", " cm", 29, 280)
         self.height_cm.setToolTip("One photo does not show how large somebody is; a known height does.")
         self.focal = _number("from the photo", " px", 0, 100_000)
@@ -73,6 +92,8 @@ class Controls(QWidget):
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         form.setSpacing(SPACE_S)
         form.addRow("Method", self.method)
+        form.addRow("People are found by", self.detector)
+        form.addRow("Smallest people", self.levels)
         form.addRow("Height of the person", self.height_cm)
         form.addRow("Focal length", self.focal)
         head = QHBoxLayout()
@@ -91,6 +112,8 @@ class Controls(QWidget):
         """Parameters of the job."""
         return {
             "method": self.method.currentData(),
+            "detector": self.detector.currentData() or BLAZEPOSE,
+            "levels": self.levels.currentData(),
             "height": self.known_height_cm,
             "focal": self.focal.value() or None,
         }
@@ -100,6 +123,27 @@ class Controls(QWidget):
         """Centimetres; None where it is not known."""
         value = self.height_cm.value()
         return value if value >= 30 else None
+
+    def use_detector(self, path: str) -> None:
+        """Find people with the ONNX model in a file."""
+        at = self.detector.findData(path)
+        if at < 0:
+            at = self.detector.count() - 1
+            self.detector.insertItem(at, Path(path).name, path)
+            self.detector.setItemData(at, path, Qt.ItemDataRole.ToolTipRole)
+        self.detector.setCurrentIndex(at)
+        self._detector = at
+
+    def show_thumbnail(self, job: str, image: QImage) -> None:
+        """A small picture beside a photo's line."""
+        self._thumbnails[job] = QIcon(QPixmap.fromImage(image))
+        item = self._item(job)
+        if item is not None:
+            item.setIcon(self._thumbnails[job])
+
+    def has_thumbnail(self, job: str) -> bool:
+        """Whether it was shown before."""
+        return job in self._thumbnails
 
     def show_jobs(self, jobs: Sequence[PhotoJob]) -> None:
         """List photos, the newest first, keeping the selection."""
@@ -141,7 +185,20 @@ class Controls(QWidget):
         self.people.setCurrentRow(current)
         self.people.blockSignals(False)
 
+    def _detector_chosen(self, index: int) -> None:
+        if self.detector.itemData(index):
+            self._detector = index
+            return
+        self.detector.setCurrentIndex(self._detector)
+        path, _ = QFileDialog.getOpenFileName(
+            self, "A model of keypoints", "", "ONNX models (*.onnx);;All files (*)"
+        )
+        if path:
+            self.use_detector(path)
+
     def _fill(self, item: QListWidgetItem, job: PhotoJob) -> None:
+        if job.id in self._thumbnails:
+            item.setIcon(self._thumbnails[job.id])
         item.setText(f"{job.path.name}\n{job.status()}")
         item.setToolTip(str(job.path) + (f"\n{job.error}" if job.error else ""))
 

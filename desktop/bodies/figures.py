@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from desktop.widgets.scene3d import Body3D
+from engine.bodies.joints import JOINT_NAMES
 from engine.bodies.keypoints.person import Person
 from engine.bodies.record import Camera, RecoveredPerson
 
@@ -30,6 +32,21 @@ def colour_of(index: int) -> str:
 def rgb(colour: str) -> NDArray[np.uint8]:
     """``(3,)`` of ``#rrggbb``."""
     return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
+
+
+def part_colours(parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours ``(V, 3)`` of vertices by the joint that moves them most, neighbours well apart.
+
+    Left and right have one hue, the right one darker.
+    """
+    table = np.zeros((len(JOINT_NAMES), 3), np.uint8)
+    hues: dict[str, float] = {}
+    for at, name in enumerate(JOINT_NAMES):
+        plain = name.removeprefix("left_").removeprefix("right_")
+        hue = hues.setdefault(plain, len(hues) * 0.618034 % 1)
+        value = 0.62 if name.startswith("right_") else 0.88
+        table[at] = [round(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.5, value)]
+    return table[parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +111,7 @@ def pose_request(key: int, person: RecoveredPerson) -> dict[str, Any]:
 
 
 def solve_request(
-    key: int, person: Person, camera: Camera, method: str, height_cm: float | None
+    key: int, person: Person, camera: Camera, method: str, height: float | None
 ) -> dict[str, Any]:
     """Recover a body from keypoints."""
     request = {
@@ -104,7 +121,7 @@ def solve_request(
         "keypoints": person.keypoints,
         "camera": camera_json(camera),
         "method": method,
-        "height": None if height_cm is None else height_cm / 100,
+        "height": height,
     }
     return request | ({} if person.world is None else {"world": person.world})
 

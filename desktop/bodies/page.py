@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPointF
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from desktop.background import Background
-from desktop.bodies.controls import Controls
+from desktop.bodies.controls import THUMBNAIL, Controls
 from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import ExportPanel, MeasurePanel, PosePanel, words
 from desktop.bodies.people import Parts, People
 from desktop.bodies.poser import PoserClient
-from desktop.bodies.reading import Opened, open_result
+from desktop.bodies.reading import Opened, open_result, thumbnail
 from desktop.bodies.saving import Saving, view_of
 from desktop.bodies.stage import BodiesStage
 from desktop.services import Page, Services
@@ -25,11 +26,11 @@ from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.parts import EmptyState, button
 from desktop.widgets.ray_painter import CastOrder
 from engine.bodies.joints import JOINT_NAMES, PARENTS
+from engine.bodies.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from engine.errors import EngineError
 
 WORKSPACE = "bodies"
-PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+ACCEPTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES
 EXAMPLE = Path(__file__).resolve().parents[2] / "resources" / "samples" / "bodies" / "two.jpg"
 
 
@@ -44,6 +45,7 @@ class BodiesPage(Page):
         super().__init__()
         self._services = services
         self._started = False
+        self._thumbnail_ordered = False
         self.background = Background(self)
         self.model = BodiesModel(services.project, services.bridge, self)
         self.poser = PoserClient(self)
@@ -100,7 +102,7 @@ class BodiesPage(Page):
         controls, model = self.controls, self.model
         controls.add_wanted.connect(self.ask_files)
         controls.chosen.connect(self.show_job)
-        model.changed.connect(lambda: controls.show_jobs(model.jobs))
+        model.changed.connect(self._jobs_changed)
         model.updated.connect(self._job_updated)
         model.recovered.connect(self._job_recovered)
         self.stage.mesh.clicked.connect(self._picked)
@@ -141,13 +143,13 @@ class BodiesPage(Page):
 
     def can_accept(self, paths: Sequence[Path]) -> bool:
         """Photos and videos."""
-        return any(path.suffix.lower() in (*PHOTOS, *VIDEOS) for path in paths)
+        return any(path.suffix.lower() in ACCEPTED for path in paths)
 
     def accept(self, paths: Sequence[Path]) -> None:
         """Recover the people of photos and videos."""
         job = ""
         for path in paths:
-            if path.suffix.lower() in (*PHOTOS, *VIDEOS):
+            if path.suffix.lower() in ACCEPTED:
                 try:
                     job = self.model.submit(path, self.controls.params())
                 except EngineError as error:
@@ -162,7 +164,7 @@ class BodiesPage(Page):
 
     def ask_files(self) -> None:
         """Choose photos and videos."""
-        endings = " ".join(f"*{ending}" for ending in (*PHOTOS, *VIDEOS))
+        endings = " ".join(f"*{ending}" for ending in sorted(ACCEPTED))
         names, _ = QFileDialog.getOpenFileNames(
             self, "Photos and videos", "", f"Photos and videos ({endings})"
         )
@@ -191,6 +193,34 @@ class BodiesPage(Page):
             self.tell,
         )
 
+    def _jobs_changed(self) -> None:
+        self.controls.show_jobs(self.model.jobs)
+        self._next_thumbnail()
+
+    def _next_thumbnail(self) -> None:
+        """The newest that is missing; one at a time, so that nothing else waits for them."""
+        missing = (
+            job
+            for job in reversed(self.model.jobs)
+            if job.result is not None and not self.controls.has_thumbnail(job.id)
+        )
+        job = next(missing, None)
+        if job is None or self._thumbnail_ordered:
+            return
+        assert job.result is not None
+        self._thumbnail_ordered = True
+        side = round(THUMBNAIL * self.devicePixelRatioF())
+        self.background.run(
+            partial(thumbnail, self._services.project, job.result, job.path, side),
+            partial(self._thumbnail_came, job.id),
+            self.tell,
+        )
+
+    def _thumbnail_came(self, id: str, image: QImage) -> None:
+        self._thumbnail_ordered = False
+        self.controls.show_thumbnail(id, image)
+        self._next_thumbnail()
+
     def _job_updated(self, id: str) -> None:
         job = self.model.job(id)
         if job is None:
@@ -200,15 +230,17 @@ class BodiesPage(Page):
             self.stage.say(job.status())
             if job.preview is not None:
                 image = image_from_array(job.preview)
-                self.stage.photo.show_photo(image, (image.width(), image.height()))
+                self.stage.show_photo(image, (image.width(), image.height()))
 
     def _job_recovered(self, id: str) -> None:
+        self._next_thumbnail()
         if id == self.controls.current or not self.controls.current:
             self.controls.select(id)
             self.show_job(id)
 
     def _opened(self, result: int, opened: Opened) -> None:
         self.stage.say("")
+        self.export.set_frames(len(opened.recoveries))
         self.people.show(result, opened)
 
     def _cast(self, order: CastOrder, done: Any) -> None:

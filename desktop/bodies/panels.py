@@ -190,9 +190,13 @@ class ExportPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
         layout.setSpacing(SPACE_S)
-        layout.addWidget(label("Everybody in this photo, in metres, y-up.", "muted", wrap=True))
+        layout.addWidget(label("Everybody in it, in metres, y-up.", "muted", wrap=True))
         for box in self.boxes.values():
             layout.addWidget(box)
+        self.all_frames = QCheckBox("All frames of the video")
+        self.all_frames.setToolTip("Meshes get a file a frame and person; BVH and NPZ hold them all.")
+        self.all_frames.hide()
+        layout.addWidget(self.all_frames)
         self.export = button("Export…", self._ask, "", theme.icon("export"))
         self.still = button("Picture of the 3D view…", self.still_wanted.emit, "", theme.icon("camera"))
         self.turn = button("Turntable film…", self.turntable_wanted.emit, "", theme.icon("film-strip"))
@@ -201,6 +205,11 @@ class ExportPanel(QWidget):
         layout.addStretch()
         for box in self.boxes.values():
             box.toggled.connect(lambda _on: self.export.setEnabled(bool(self.formats())))
+
+    def set_frames(self, count: int) -> None:
+        """Of a video there is more than one: ask whether all are meant."""
+        self.all_frames.setVisible(count > 1)
+        self.all_frames.setChecked(count > 1)
 
     def formats(self) -> list[str]:
         """The checked ones."""

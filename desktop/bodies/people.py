@@ -20,6 +20,7 @@ from desktop.bodies.figures import (
     camera_json,
     colour_of,
     heat,
+    part_colours,
     pose_request,
     rgb,
     solve_request,
@@ -94,6 +95,7 @@ class People(QObject):
         self._reader = FrameReader()
         self._measured: np.ndarray | None = None
         self._faces: np.ndarray | None = None
+        self._part_of = np.zeros(0, np.uint8)
         self._compared: Body3D | None = None
         self._dragged_from: Any = None
         self._unframed = True
@@ -106,6 +108,7 @@ class People(QObject):
         photo.person_clicked.connect(self.choose)
         stage.compare_wanted.connect(self._compare)
         stage.frame_wanted.connect(self.show_frame)
+        stage.parts.toggled.connect(lambda _on: self._recolour())
         parts.poser.restarted.connect(self._repose)
 
     @property
@@ -115,6 +118,17 @@ class People(QObject):
         camera = self.opened.recoveries[self._frame].camera
         focal = self._parts.controls.focal.value()
         return replace(camera, focal=focal, source="user") if focal > 0 else camera
+
+    @property
+    def edits(self) -> dict[str, Any]:
+        """Corrected keypoints by ``"FRAME:PERSON"``, of all frames."""
+        return {} if self.result is None else self._parts.model.edits(self.result)
+
+    @property
+    def height(self) -> float | None:
+        """Metres, where the user knows it."""
+        known = self._parts.controls.known_height_cm
+        return None if known is None else known / 100
 
     @property
     def picture(self) -> Path:
@@ -141,7 +155,7 @@ class People(QObject):
         self._show_people()
 
     def _loaded(self, answer: dict[str, Any]) -> None:
-        self._faces = answer["faces"]
+        self._faces, self._part_of = answer["faces"], answer["parts"]
 
     def show_frame(self, index: int) -> None:
         """The people of a frame; of a photo there is one."""
@@ -150,11 +164,11 @@ class People(QObject):
         self._frame = index
         self._compared = None
         recovery = self.opened.recoveries[index]
-        edits = {} if self.result is None else self._parts.model.edits(self.result)
+        edits = self.edits
         self.figures = [Figure(person, person) for person in recovery.people]
         self.current = min(max(self.current, 0), len(self.figures) - 1)
         if self.opened.photo is not None:
-            self._parts.stage.photo.show_photo(self.opened.photo, (recovery.width, recovery.height))
+            self._parts.stage.show_photo(self.opened.photo, (recovery.width, recovery.height))
         else:
             self._parts.background.run(
                 partial(self._reader.read, Path(recovery.picture), recovery.frame or 0),
@@ -176,7 +190,7 @@ class People(QObject):
     def _frame_read(self, index: int, image: QImage) -> None:
         if self.opened is not None and index == self._frame:
             recovery = self.opened.recoveries[index]
-            self._parts.stage.photo.show_photo(image, (recovery.width, recovery.height))
+            self._parts.stage.show_photo(image, (recovery.width, recovery.height))
 
     def _edit_key(self, at: int) -> str:
         return f"{self._frame}:{at}"
@@ -184,8 +198,14 @@ class People(QObject):
     def _posed(self, at: int, frame: int, answer: dict[str, Any]) -> None:
         if frame != self._frame or at >= len(self.figures) or self._faces is None:
             return
-        colours = rgb(colour_of(at))
-        body = Body3D(at, answer["vertices"], answer["normals"], self._faces, colours, answer["joints"])
+        body = Body3D(
+            at,
+            answer["vertices"],
+            answer["normals"],
+            self._faces,
+            self._colours(at),
+            answer["joints"],
+        )
         self.figures[at] = replace(self.figures[at], body=body)
         self._show_bodies()
 
@@ -199,7 +219,7 @@ class People(QObject):
             person,
             self.camera,
             method or figure.recovered.method,
-            self._parts.controls.known_height_cm,
+            self.height,
         )
 
         def done(answer: dict[str, Any]) -> None:
@@ -234,7 +254,7 @@ class People(QObject):
         self._show_current()
 
     def _edited(self, at: int) -> bool:
-        return self.result is not None and self._edit_key(at) in self._parts.model.edits(self.result)
+        return self._edit_key(at) in self.edits
 
     def _show_skeletons(self) -> None:
         people = [figure.recovered.person for figure in self.figures]
@@ -293,6 +313,19 @@ class People(QObject):
                 self._parts.stage.photo.show_overlay(image_from_array(answer["pixels"]))
 
         self._parts.poser.ask(request, done, self._parts.tell, "overlay")
+
+    def _colours(self, at: int) -> np.ndarray:
+        parts = self._parts.stage.parts.isChecked()
+        return part_colours(self._part_of) if parts else rgb(colour_of(at))
+
+    def _recolour(self) -> None:
+        self.figures = [
+            figure
+            if figure.body is None
+            else replace(figure, body=replace(figure.body, colours=self._colours(at)))
+            for at, figure in enumerate(self.figures)
+        ]
+        self._show_bodies()
 
     def coloured(self) -> list[dict[str, Any]]:
         """Everybody in their own colour, as the poser takes it."""
@@ -368,9 +401,7 @@ class People(QObject):
             return
         frame = self._frame
         person = self.figures[at].recovered.person
-        request = solve_request(
-            COMPARED, person, self.camera, method, self._parts.controls.known_height_cm
-        )
+        request = solve_request(COMPARED, person, self.camera, method, self.height)
 
         def other(answer: dict[str, Any]) -> None:
             if frame != self._frame or self._faces is None or self.figures[at].body is None:

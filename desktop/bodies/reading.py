@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 
 from desktop.widgets.image_canvas import image_from_array
 from engine.bodies.record import Recovery, read_recoveries
-from engine.errors import bad_file
+from engine.errors import EngineError, bad_file
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
@@ -56,6 +57,24 @@ def open_result(project: Project, result: int) -> Opened:
                 "Recover the photo anew.",
             )
     return Opened(recoveries, photo, float(about.get("fps", 30.0)))
+
+
+def thumbnail(project: Project, result: int, source: Path, side: int) -> QImage:
+    """A photo or a video's first frame, at most ``side`` pixels; null where there is none any more."""
+    try:
+        about = project.manifest(result).get("bodies", {})
+        if "photo" in about:
+            image = QImage(str(project.store.path(ArtifactRef.from_json(about["photo"]))))
+        else:
+            reader = FrameReader()
+            image = reader.read(source, 0)
+            reader.close()
+    except EngineError:
+        return QImage()  # told when the result is opened
+    if image.isNull():
+        return image
+    keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    return image.scaled(side, side, keep, smooth)
 
 
 class FrameReader:

@@ -68,13 +68,31 @@ class Saving(QObject):
             self.export_to(Path(folder), formats)
 
     def export_to(self, folder: Path, formats: Sequence[str]) -> None:
-        """Write everybody of this frame."""
+        """Write everybody, of this frame or (where the panel says so) of all."""
+        if self._panel.all_frames.isChecked():
+            self._poser.ask(self._all_frames(folder, formats), self._written, self.tell)
+            return
         people = [figure.recovered for figure in self._people.figures]
         picture = self._people.picture
         request = export_request(
             people, self._people.camera, str(picture), str(folder), picture.stem, formats
         )
         self._poser.ask(request, self._written, self.tell)
+
+    def _all_frames(self, folder: Path, formats: Sequence[str]) -> dict[str, Any]:
+        people, project = self._people, self._services.project
+        assert people.result is not None
+        assert people.opened is not None
+        return {
+            "do": "export_all",
+            "path": str(project.store.path(project.result(people.result).artifact)),
+            "edits": people.edits,
+            "height": people.height,
+            "folder": str(folder),
+            "stem": people.picture.stem,
+            "formats": list(formats),
+            "fps": people.opened.fps,
+        }
 
     def _written(self, answer: dict[str, Any]) -> None:
         files = [Path(name) for name in answer["files"]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QImage, QResizeEvent
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QSlider,
@@ -16,9 +16,15 @@ from PySide6.QtWidgets import (
 
 from desktop.bodies.photo_view import PhotoView
 from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.widgets.field_editors import QuietComboBox
 from desktop.widgets.mesh_view import MeshView
 from desktop.widgets.parts import icon_button, label
 from desktop.widgets.ray_painter import Cast
+
+TOOLS_HEIGHT = 48
+"""Above each view, pixels."""
+STACKED_GAIN = 1.15
+"""How much larger the photo has to get for the views to change places."""
 
 
 class BodiesStage(QWidget):
@@ -49,10 +55,10 @@ class BodiesStage(QWidget):
         self.points = _switch(theme, "dots-nine", "Keypoints", True, self.photo.set_keypoints_shown)
         self.wire = _switch(theme, "polygon", "Wireframe (W)", False, self._wire)
         self.bones = _switch(theme, "person-simple", "Skeleton (K)", False, self._bones)
+        self.parts = _switch(theme, "palette", "Colours by part", False, lambda _on: None)
         self.floor = _switch(theme, "grid-four", "Ground", True, self._ground)
         self.turn = _switch(theme, "arrows-clockwise", "Turntable", False, self.mesh.set_turntable)
-        self.compare = QComboBox()
-        self.compare.setMinimumWidth(150)
+        self.compare = QuietComboBox()
         self.compare.setAccessibleName("Compare the selected body with another method")
         for title, method in (("Compare with…", ""), ("Inverse kinematics", "ik"), ("Fit", "fit")):
             self.compare.addItem(title, method)
@@ -61,11 +67,20 @@ class BodiesStage(QWidget):
         )
         self.message = label("", "muted")
         self.legend = label("", "muted")
-        views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        views = self._views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         views.setHandleWidth(1)
         left = (label("Bodies", "muted"), self.opacity, self.points, self.message)
         frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)
-        right = (frame, self.wire, self.bones, self.floor, self.turn, self.compare, label(""))
+        right = (
+            frame,
+            self.wire,
+            self.bones,
+            self.parts,
+            self.floor,
+            self.turn,
+            self.compare,
+            label(""),
+        )
         for view, tools in ((self.photo, left), (self.mesh, right)):
             views.addWidget(_column(view, tools, self.legend if view is self.mesh else None))
             views.setStretchFactor(views.count() - 1, 1)
@@ -81,6 +96,7 @@ class BodiesStage(QWidget):
         row.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
         for item in (self.play, self.slider, self.number):
             row.addWidget(item)
+        self._aspect = 1.0
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._next)
         layout = QVBoxLayout(self)
@@ -89,6 +105,28 @@ class BodiesStage(QWidget):
         layout.addWidget(views, 1)
         layout.addWidget(self.bar)
         self.bar.hide()
+
+    def show_photo(self, photo: QImage, size: tuple[int, int]) -> None:
+        """A photo or frame, of a picture of ``size`` pixels."""
+        self.photo.show_photo(photo, size)
+        self._aspect = size[0] / max(1, size[1])
+        self._arrange()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The views stand as the photo gets most room."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Beside each other or, where that makes the photo clearly larger, one above the other."""
+        width, height = self._views.width(), max(1, self._views.height() - 2 * TOOLS_HEIGHT)
+        beside = min(width / 2 / self._aspect, height + TOOLS_HEIGHT)
+        above = min(width / self._aspect, height / 2)
+        stacked = above > STACKED_GAIN * beside
+        wanted = Qt.Orientation.Vertical if stacked else Qt.Orientation.Horizontal
+        if wanted != self._views.orientation():
+            self._views.setOrientation(wanted)
+            self._views.setSizes([1000, 1000])
 
     def say(self, text: str) -> None:
         """One line about the photo."""

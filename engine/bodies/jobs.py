@@ -17,9 +17,10 @@ from engine.bodies.keypoints.detectors import KeypointDetector, load_detector
 from engine.bodies.keypoints.person import Person
 from engine.bodies.keypoints.pictures import Picture, read_picture
 from engine.bodies.keypoints.refusals import shows_trunk, with_bodies
-from engine.bodies.params import VIDEO_SUFFIXES, RecoverParams
+from engine.bodies.params import RecoverParams
 from engine.bodies.record import Camera, RecoveredPerson, Recovery, write_recoveries
 from engine.bodies.recover import guess_camera, recover_person
+from engine.bodies.suffixes import VIDEO_SUFFIXES
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
@@ -116,14 +117,13 @@ def _photo(
 def _video(
     path: Path, params: RecoverParams, detector: KeypointDetector, body: BodyModel, ctx: RunContext
 ) -> tuple[list[Recovery], dict[str, Any]]:
-    from engine.bodies.keypoints.blazepose import BlazePose
     from engine.bodies.keypoints.tracking import Tracker
 
-    if not isinstance(detector, BlazePose):
+    if params.keypoints is not None:
         raise invalid_input(
-            f"People are followed through videos with BlazePose only, not with {detector.name}; "
-            "nothing was started.",
-            "Choose BlazePose, or save frames as pictures.",
+            f"Keypoints set by hand are those of one picture, and {path.name} is a video; nothing was "
+            "started.",
+            "Leave the keypoints file out, or save frames as pictures.",
         )
     recoveries: list[Recovery] = []
     with VideoFile(path) as video:

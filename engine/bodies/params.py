@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv"})
-
 
 class RecoverParams(BaseModel):
     """Recover bodies"""
@@ -26,7 +24,12 @@ class RecoverParams(BaseModel):
         None, title="Keypoints file", description="JSON of people whose keypoints were set by hand."
     )
     levels: int = Field(
-        0, ge=0, le=3, title="Small people", description="How often the picture is cut finer."
+        0,
+        ge=0,
+        le=4,
+        title="Small people",
+        description="1: a fifth of the picture and more, 2: a tenth, 3: a twentieth, 4: a fortieth; 0: "
+        "chosen by the size of the picture.",
     )
     height: float | None = Field(
         None, ge=30, le=280, title="Height", description="Of the people, cm, where it is known."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from engine.bodies.body_model import BodyModel, PosedBody, load_builtin_body, ve
 from engine.bodies.export import export_bodies
 from engine.bodies.keypoints.person import Person
 from engine.bodies.measure import measure
-from engine.bodies.record import Camera, RecoveredPerson, Recovery
+from engine.bodies.record import Camera, RecoveredPerson, Recovery, read_recoveries
 from engine.bodies.recover import recover_person
 from engine.bodies.render import Caster, Mesh, View, over
 from engine.bodies.skeleton import JOINT_NAMES, PARENTS
 from engine.errors import invalid_input
 from engine.video_writing import write_video
 
+_SOLVING = ("solve", "export_all")
 GHOST_ALPHA = 0.3
 TURNTABLE_FPS = 30
 
@@ -66,6 +67,7 @@ class Poser:
             "pick": self.pick,
             "distance": self.distance,
             "export": self.export,
+            "export_all": self.export_all,
             "turntable": self.turntable,
         }
 
@@ -80,7 +82,7 @@ class Poser:
         known = self._requests.get(str(request.get("do")))
         if known is None:
             raise invalid_input(f"The poser has no request {request.get('do')!r}.")
-        with torch.no_grad() if request["do"] != "solve" else torch.enable_grad():
+        with torch.enable_grad() if request["do"] in _SOLVING else torch.no_grad():
             return known(request)
 
     def load(self, request: Values) -> dict[str, Any]:
@@ -195,6 +197,35 @@ class Poser:
         )
         files = export_bodies(
             [recovery], self.body, Path(request["folder"]), str(request["stem"]), request["formats"]
+        )
+        return {"files": [str(path) for path in files]}
+
+    def export_all(self, request: Values) -> dict[str, Any]:
+        """Write all frames of the result in file ``path``, like :meth:`export`.
+
+        ``edits`` are corrected keypoints by ``"FRAME:PERSON"``, both counted in the file; ``height`` is
+        that of :meth:`solve`, ``fps`` of :func:`~engine.bodies.export.export_bodies`.
+        """
+        recoveries = list(read_recoveries(Path(request["path"])))
+        for key, keypoints in request["edits"].items():
+            frame, at = (int(part) for part in key.split(":"))
+            people = list(recoveries[frame].people)
+            corrected = replace(people[at].person, keypoints=np.array(keypoints, np.float64))
+            people[at] = recover_person(
+                corrected,
+                recoveries[frame].camera,
+                self.body,
+                method=people[at].method,
+                height=request.get("height"),
+            )
+            recoveries[frame] = replace(recoveries[frame], people=tuple(people))
+        files = export_bodies(
+            recoveries,
+            self.body,
+            Path(request["folder"]),
+            str(request["stem"]),
+            request["formats"],
+            float(request["fps"]),
         )
         return {"files": [str(path) for path in files]}
 
