@@ -26,7 +26,9 @@ def configure_recover(parser: argparse.ArgumentParser) -> None:
         "--detector", default="blazepose", metavar="NAME|FILE", help="blazepose, or an ONNX model"
     )
     parser.add_argument("--keypoints", metavar="FILE", help="people set by hand, as JSON")
-    parser.add_argument("--levels", type=int, default=0, help="look for smaller people, 0 to 3 (0)")
+    parser.add_argument(
+        "--levels", type=int, default=0, help="look for smaller people, 1 to 4; 0: by size (0)"
+    )
     parser.add_argument("--height", type=float, metavar="CM", help="of the people, where it is known")
     parser.add_argument("--focal", type=float, metavar="PIXELS", help="else from EXIF, else a guess")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of a video: each n-th frame")

@@ -59,6 +59,7 @@ class BodiesStage(QWidget):
         self.floor = _switch(theme, "grid-four", "Ground", True, self._ground)
         self.turn = _switch(theme, "arrows-clockwise", "Turntable", False, self.mesh.set_turntable)
         self.compare = QuietComboBox()
+        self.compare.setMinimumContentsLength(12)
         self.compare.setAccessibleName("Compare the selected body with another method")
         for title, method in (("Compare with…", ""), ("Inverse kinematics", "ik"), ("Fit", "fit")):
             self.compare.addItem(title, method)

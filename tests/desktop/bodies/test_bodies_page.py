@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QUndoStack
+from PySide6.QtGui import QImage, QUndoStack
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from desktop.actions import Actions
@@ -19,6 +20,7 @@ from desktop.services import Services
 from desktop.settings import Settings
 from desktop.shell.notifications import Notifications
 from desktop.theme import Theme
+from engine.bodies.params import RecoverParams
 from engine.job import JobState
 from engine.project import Project
 from tests.desktop.support import WAIT_MS
@@ -105,12 +107,49 @@ def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tm
     qtbot.waitUntil(lambda: "mm apart" in page.stage.legend.text(), timeout=SECONDS)
     settled(qtbot, page)
 
+    page.stage.parts.click()
+    colours = page.people.figures[1].body.colours
+    assert len(np.unique(colours, axis=0)) > 15, "a colour a part"
+    assert not page.controls.photos.item(0).icon().isNull(), "a thumbnail"
+
     page.saving.export_to(tmp_path, ["obj", "npz"])
     qtbot.waitUntil(lambda: (tmp_path / "two.npz").exists(), timeout=SECONDS)
     assert (tmp_path / "two-p2.obj").exists()
     page.saving.save_still(tmp_path / "still.png")
     qtbot.waitUntil(lambda: (tmp_path / "still.png").exists(), timeout=SECONDS)
     settled(qtbot, page)
+
+
+def test_another_detector_and_smaller_people(page: BodiesPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    controls = page.controls
+    answers = iter(["", "/models/rtmpose.onnx"])
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (next(answers), ""))
+    ask = controls.detector.findData("")
+    controls.detector.setCurrentIndex(ask)
+    controls.detector.activated.emit(ask)
+    assert controls.params()["detector"] == "blazepose", "nothing was chosen"
+    controls.detector.activated.emit(ask)
+    controls.levels.setCurrentIndex(4)
+    assert controls.params()["detector"] == "/models/rtmpose.onnx"
+    assert controls.params()["levels"] == 4
+    RecoverParams.model_validate(controls.params())
+    controls.detector.setCurrentIndex(0)
+    assert controls.params()["detector"] == "blazepose"
+
+
+def test_the_photo_gets_most_room(page: BodiesPage, qtbot: QtBot) -> None:
+    wide, tall = (
+        QImage(400, 200, QImage.Format.Format_RGB32),
+        QImage(200, 400, QImage.Format.Format_RGB32),
+    )
+    page.centre.setCurrentWidget(page.stage)
+    page.resize(1200, 800)
+    qtbot.wait(20)
+    page.stage.show_photo(wide, (400, 200))
+    assert page.stage.photo.width() > 1.5 * page.stage.photo.height()
+    page.stage.show_photo(tall, (200, 400))
+    qtbot.wait(20)
+    assert page.stage.photo.height() > 1.5 * page.stage.photo.width()
 
 
 def person_names(page: BodiesPage) -> tuple[str, ...]:
@@ -143,7 +182,7 @@ def test_corrections_survive_and_a_click_finds_a_part(qtbot: QtBot, page: Bodies
 
 
 def test_a_photo_with_nobody_says_so(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:
-    from PySide6.QtGui import QColor, QImage
+    from PySide6.QtGui import QColor
 
     empty = QImage(200, 200, QImage.Format.Format_RGB888)
     empty.fill(QColor("#446688"))

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from engine import child
+from engine.bodies.keypoints.person import Person
 from engine.bodies.poser import Poser
 from engine.bodies.poser_messages import pack, unpack
+from engine.bodies.record import Camera, RecoveredPerson, Recovery, write_recoveries
 from engine.errors import EngineError
 from engine.pipe import read_frame, write_frame
 
@@ -99,6 +102,54 @@ def test_films_and_files(poser: Poser, tmp_path: Path) -> None:
     assert loaded.bounds == pytest.approx(
         np.stack([posed["vertices"].min(0), posed["vertices"].max(0)]), abs=1e-5
     )
+
+
+def test_all_frames_of_a_result(poser: Poser, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape, turns = np.zeros(poser.body.shape_size, np.float32), np.tile(np.eye(3), (24, 1, 1))
+    camera = Camera(400, 400, 500.0, (200.0, 200.0), "user")
+    far = np.array([0, -0.2, -4], np.float32)
+    posed = poser.body.posed(*(torch.tensor(v, dtype=torch.float32)[None] for v in (shape, turns, far)))
+    seen = camera.project(poser.body.coco_keypoints(posed.vertices)[0, :17].double().numpy())
+    person = Person(
+        keypoints=np.concatenate([seen, np.ones((17, 1))], 1),
+        layout="coco17",
+        box=np.array([0.0, 0, 400, 400]),
+        score=1.0,
+        identity=7,
+    )
+    made = RecoveredPerson(
+        person=person, method="ik", shape=shape, rotations=turns.astype(np.float32), translation=far,
+        joints=posed.joints[0].numpy(), error_px=0.0, error_share=0.0, notes=(),
+    )  # fmt: skip
+    frames = [
+        Recovery(
+            picture="walk.mp4", width=400, height=400, camera=camera, body=poser.body.name,
+            people=(made,), frame=number, seconds=number / 10,
+        )
+        for number in (0, 5)
+    ]  # fmt: skip
+    write_recoveries(tmp_path / "bodies.npz", frames)
+    corrected = person.keypoints.copy()
+    corrected[9, 1] -= 60 + rng.uniform(0, 5)
+    asked = {
+        "do": "export_all",
+        "path": str(tmp_path / "bodies.npz"),
+        "edits": {"1:0": corrected.tolist()},
+        "folder": str(tmp_path / "out"),
+        "stem": "walk",
+        "formats": ["obj", "bvh"],
+        "fps": 10.0,
+    }
+    files = [Path(file) for file in poser.answer(asked)["files"]]
+    assert [file.name for file in files] == [
+        "walk-p7-f000000.obj", "walk-p7-f000005.obj", "walk-p7.bvh",
+    ]  # fmt: skip
+    first, second = (trimesh.load(file, process=False).vertices for file in files[:2])
+    own = posed.vertices[0].numpy()
+    bounds = np.stack([own.min(0), own.max(0)])
+    assert np.stack([first.min(0), first.max(0)]) == pytest.approx(bounds, abs=1e-5), "as recovered"
+    assert np.abs(first - second).max() > 0.05, "the corrected wrist is elsewhere"
 
 
 def test_refusals(poser: Poser) -> None:
