@@ -22,6 +22,9 @@ from engine.errors import EngineError, ErrorCode, bad_file
 FORMAT = "triptych-body-1"
 Array = NDArray[Any]
 
+MOST_FACES = 1_000_000
+"""What views, exports and measurements still handle; the built-in body has some 27,000."""
+
 _UNIT = 65535.0
 
 
@@ -166,6 +169,12 @@ def _unpack(found: dict[str, Array], about: dict[str, Any]) -> BodyData:
     count = len(body.template)
     if body.basis.shape[1:] != body.template.shape or len(body.skin_weights) != count:
         raise ValueError("template, basis and skin weights are of different sizes")
+    if len(body.faces) > MOST_FACES:
+        raise bad_file(
+            f"The body model has {len(body.faces):,} faces, and at most {MOST_FACES:,} can be shown; it "
+            "was not loaded.",
+            "Simplify its mesh.",
+        )
     if body.faces.max() >= count or body.skin_bones.max() >= len(body.heads):
         raise ValueError("an index points outside the mesh or the bones")
     return body

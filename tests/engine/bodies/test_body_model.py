@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="damaged") as damaged:
         read_body(torn)
     assert damaged.value.code == ErrorCode.BAD_FILE
+    data = read_body(BUILTIN_BODY)
+    huge = replace(data, faces=np.zeros((10_000_000, 3), np.int64))
+    write_body(tmp_path / "huge.safetensors", huge, data.about["coarse"])
+    with pytest.raises(EngineError, match="10,000,000 faces"):
+        read_body(tmp_path / "huge.safetensors")
 
 
 def test_bad_input_is_named(body: BakedBody, adults: Tensor) -> None:
