@@ -171,8 +171,8 @@ def _unpack(found: dict[str, Array], about: dict[str, Any]) -> BodyData:
         raise ValueError("template, basis and skin weights are of different sizes")
     if len(body.faces) > MOST_FACES:
         raise bad_file(
-            f"The body model has {len(body.faces):,} faces, and at most {MOST_FACES:,} can be shown; it "
-            "was not loaded.",
+            f"The body model has {len(body.faces):,} faces, and at most {MOST_FACES:,} can be shown; "
+            "it was not loaded.",
             "Simplify its mesh.",
         )
     if body.faces.max() >= count or body.skin_bones.max() >= len(body.heads):
