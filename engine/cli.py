@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
 from engine.bench_command import configure_bench, run_bench
+from engine.convert_command import configure_convert, run_convert
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.evaluate_command import configure_evaluate, run_evaluate
 from engine.model_commands import configure_models, list_installed, run_models
@@ -363,6 +364,7 @@ COMMANDS = {
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
+    "convert": Command("boxes and tracks from one format to another", configure_convert, run_convert),
     "scene": Command("make a synthetic camera network", configure_scene, run_scene),
     "run": Command("run a job file, or make a picture again", _configure_run, _run),
     "example": Command("make the example project", _configure_example, _example),
