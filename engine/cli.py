@@ -38,6 +38,7 @@ from engine.terminal import (
     write,
     write_json,
 )
+from engine.track_command import configure_track, run_track
 
 if TYPE_CHECKING:
     from engine.headless import Outcome
@@ -363,6 +364,7 @@ COMMANDS = {
     "align": Command("make a picture better by rewards", _configure_align, _align),
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
+    "track": Command("follow objects through the cameras of a scene", configure_track, run_track),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
     "convert": Command("boxes and tracks from one format to another", configure_convert, run_convert),
     "scene": Command("make a synthetic camera network", configure_scene, run_scene),

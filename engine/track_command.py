@@ -1,0 +1,69 @@
+"""``triptych track``: follow objects through the cameras of a scene, without the window."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.errors import invalid_input
+from engine.terminal import FAILED, OK, StopOnInterrupt, add_json, tell, write, write_json
+
+
+def configure_track(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument("scene", type=Path, metavar="SCENE_DIR", help="the folder of a scene")
+    parser.add_argument(
+        "--tracker", default="jde", metavar="NAME", help="jde (needs appearance) or bytetrack; jde"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the tracker, as memory=20 or repair=null; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--name", default="", help="of the result in the scene; the tracker's")
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder (here)")
+    add_json(parser)
+
+
+def run_track(options: argparse.Namespace) -> int:
+    """Run the job ``tracks.track``; the boxes go into a CSV file as well."""
+    from engine.headless import run_to_folder
+    from engine.job import JobSpec
+    from engine.progress import ProgressLine
+
+    settings: dict[str, Any] = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise invalid_input(
+                f"{text!r} is no setting; nothing was tracked.", "Write NAME=VALUE, as memory=20."
+            )
+    params = {"tracker": options.tracker, "options": settings, "name": options.name}
+    spec = JobSpec("tracks.track", params, {"scene": options.scene.resolve()}, device="cpu")
+    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as progress:
+        outcome = run_to_folder(spec, options.out, progress.show, stop)
+    if outcome.error is not None:
+        if outcome.error.code == "cancelled" or not options.json:
+            raise outcome.error
+        write_json({"error": outcome.error.to_json()})
+        return FAILED
+    files = [str(path) for path in outcome.files]
+    figures = outcome.metrics
+    if options.json:
+        write_json({"files": files, "warnings": outcome.warnings, **figures})
+        return OK
+    for path in files:
+        write(path)
+    for note in outcome.warnings:
+        tell(f"note: {note}")
+    tell(
+        f"{figures['tracklets']} tracklets of {figures['boxes']} boxes in {figures['seconds']:.1f} s; "
+        f"the scene has them as {figures['name']!r}."
+    )
+    return OK
