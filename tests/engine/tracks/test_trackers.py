@@ -145,7 +145,7 @@ def test_the_job_stores_a_result_and_can_be_cancelled(tmp_path: Path) -> None:
     assert isinstance(events[-1], Failed)
 
 
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = made(tmp_path)
     words = ["track", str(folder), "--set", "memory=20", "--set", "repair=null", "--json"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
@@ -155,15 +155,6 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(tracks.cameras) == 2
     assert main(["track", str(folder), "--set", "memory", "--json"]) == 2
     assert "no setting" in json.loads(capsys.readouterr().out)["error"]["message"]
-
-    target = tmp_path / "tracks.txt"
-    assert main(["convert", said["files"][0], str(target), "--to", "aicity", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["boxes"] == said["boxes"]
-    again = read_tracks(target, "aicity")
-    assert len(again.boxes) == said["boxes"]
-    assert main(["convert", said["files"][0], str(target), "--to", "csv"]) == 2, (
-        "nothing is overwritten"
-    )
 
 
 def test_imported_tracks_are_not_detections(tmp_path: Path) -> None:
