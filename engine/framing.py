@@ -33,7 +33,7 @@ def cut(pixels: Pixels, to_image: Array, width: int, height: int, fill: int | No
     """
     matrix = to_image.copy()
     # What is much larger than the part is shrunk before, or fine patterns would flicker in it.
-    factor = int(np.linalg.norm(matrix[:, 0]))
+    factor = int(np.linalg.norm(matrix[:, :2], axis=0).min())
     if factor >= 2:
         corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
         corners = corners @ matrix[:, :2].T + matrix[:, 2]
@@ -79,6 +79,11 @@ def letterbox(image: tuple[int, int], part: tuple[int, int], centred: bool = Tru
     room = np.array(part) * scale - image
     offset = -room / 2 if centred else np.zeros(2)
     return np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
+
+
+def stretched(image: tuple[int, int], part: tuple[int, int]) -> Array:
+    """The whole of an image (width, height) in all of a part of another shape, out of proportion."""
+    return np.array([[image[0] / part[0], 0, 0.0], [0, image[1] / part[1], 0.0]])
 
 
 def around(box: Array, part: tuple[int, int], padding: float = PADDING) -> Array:

@@ -1,0 +1,1 @@
+"""What things look like, as vectors: alike things have a large cosine."""

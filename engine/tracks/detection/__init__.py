@@ -1,0 +1,1 @@
+"""Where things are in the frames of a video."""
