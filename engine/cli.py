@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from engine import __version__
 from engine.bench_command import configure_bench, run_bench
 from engine.convert_command import configure_convert, run_convert
+from engine.detect_command import configure_detect, run_detect
 from engine.errors import EngineError, ErrorCode, bad_file, cancelled, invalid_input
 from engine.evaluate_command import configure_evaluate, run_evaluate
 from engine.model_commands import configure_models, list_installed, run_models
@@ -364,6 +365,7 @@ COMMANDS = {
     "align": Command("make a picture better by rewards", _configure_align, _align),
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
+    "detect": Command("find and describe things in videos", configure_detect, run_detect),
     "track": Command("follow objects through the cameras of a scene", configure_track, run_track),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
     "convert": Command("boxes and tracks from one format to another", configure_convert, run_convert),

@@ -42,6 +42,7 @@ BUILTIN_MODULES = (
     "engine.images.alignment_run",
     "engine.images.rewards.taste_job",
     "engine.bodies.jobs",
+    "engine.tracks.detect_job",
     "engine.tracks.track_job",
 )
 """Modules that register the job kinds of Triptych itself when they are imported."""

@@ -201,6 +201,10 @@ class Scene:
             self._detections = parts[0] if len(parts) == 1 else concatenate(parts)
         return self._detections
 
+    def sources(self) -> list[str]:
+        """Where its boxes come from, as :meth:`add_detections` was told, oldest first."""
+        return [source for (source,) in self._database.rows("SELECT source FROM blocks ORDER BY id")]
+
     def add_detections(self, boxes: Boxes, source: str) -> range:
         """Store boxes; the rows that they have from now on.
 

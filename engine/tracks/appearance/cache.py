@@ -60,7 +60,8 @@ class FeatureCache:
                 rows += connection.execute(query, [now, *some]).fetchall()
             return rows
 
-        return {key: np.frombuffer(data, np.float32) for key, data in self._do(look, [])}
+        nothing: list[tuple[bytes, bytes]] = []
+        return {key: np.frombuffer(data, np.float32) for key, data in self._do(look, nothing)}
 
     def put(self, vectors: Mapping[bytes, Float32]) -> None:
         """Keep vectors."""

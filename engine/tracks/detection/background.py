@@ -7,6 +7,7 @@ darker by a common factor and keep their hue (Horprasert et al. 1999; Cucchiara 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,8 @@ _LEAST_DIFFERENCE = 16.0
 _NOISES = 4.0
 """Foreground differs by more than the first, and by so many times the pixel's noise."""
 _SATURATED = 235
+_LOOKED_AT = 4000
+"""Pixels from which the exposure is estimated."""
 _SHADOWS = (0.45, 0.97)
 """How bright a shadow is, as a share of what lies in it."""
 _HUE = 0.022
@@ -112,7 +115,8 @@ def learn_background(samples: Pixels) -> Background:
 
 def exposure(frame: Pixels, picture: Pixels) -> Float32:
     """``(3,)`` how much brighter a frame is than a picture, by the pixels that agree on it."""
-    a, b = (side[::4, ::4].reshape(-1, 3).astype(np.float32) for side in (frame, picture))
+    step = max(1, round(math.sqrt(frame.shape[0] * frame.shape[1] / _LOOKED_AT)))
+    a, b = (side[::step, ::step].reshape(-1, 3).astype(np.float32) for side in (frame, picture))
     usable = (b.min(axis=1) > 12) & (a.max(axis=1) < 250) & (b.max(axis=1) < 250)
     if usable.sum() < 50:
         return np.ones(3, np.float32)

@@ -201,14 +201,13 @@ def load_detector(name: str, **options: Any) -> Detector:
         name, options = "boxes", {"path": name, **options}
     kind = DETECTORS.get(name)
     try:
-        settings = kind.options(**options)
+        chosen = kind.options.model_validate(options)
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors(include_url=False, include_context=False)
+            f"{'.'.join(map(str, part['loc'])) or name}: {part['msg']}" for part in error.errors()
         )
         raise invalid_input(
-            f"The detector {name} was not loaded, because its settings are not usable: {told}.",
-            f"It has: {', '.join(kind.options.model_fields)}.",
+            f"The settings of the detector {name} are wrong: {told}. Nothing was detected.",
+            f"It knows {', '.join(kind.options.model_fields)}.",
         ) from error
-    return kind.load(settings)
+    return kind.load(chosen)

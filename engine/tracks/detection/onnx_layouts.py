@@ -126,7 +126,9 @@ def _candidates(outputs: Shapes, size: tuple[int, int], told: int) -> Iterator[L
 
 def _named(outputs: Shapes, told: int) -> Iterator[Layout]:
     """Layouts with an output for boxes and another one for classes."""
-    for boxes, shape in outputs.items():
+    # Of two outputs of four columns the boxes are what is called so.
+    called = sorted(outputs, key=lambda name: "box" not in name.lower() and "det" not in name.lower())
+    for boxes, shape in ((name, outputs[name]) for name in called):
         if len(shape) != 3 or shape[0] != 1 or shape[2] not in (4, 5):
             continue
         others = {name: s for name, s in outputs.items() if name != boxes and s[:2] == shape[:2]}
@@ -161,7 +163,7 @@ def _rows(
         # What the file says about its classes counts; further numbers in a row are keypoints or masks.
         if told and anchors != 3 and plain >= told and (rows_last or plain == told):
             yield Layout("yolov8", (name,), told, rows_last=rows_last)
-        if rows_last and plain >= 1:
+        if rows_last and plain >= 1 and (strides or rows > numbers):
             yield Layout("yolov8", (name,), told or plain, rows_last=True)
         if not rows_last and with_thing >= max(told, 1):
             family: Family = "yolox" if anchors == 1 else "yolov5"
