@@ -20,6 +20,8 @@ from engine.errors import invalid_input
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 
+FEATURES = "features"
+"""The extra column that holds what things look like: float32 ``(N, d)``, unit length."""
 NO_TRACK = -1
 """The track of a box that nobody has linked yet, as detectors leave it."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import EngineError, ErrorCode
 from engine.tracks.appearance.catalogue import Appearance
-from engine.tracks.boxes import Boxes, concatenate
+from engine.tracks.boxes import FEATURES, Boxes, concatenate
 from engine.tracks.detection.catalogue import Detector
 from engine.tracks.detection.found import Found
 from engine.video import Frame, VideoFile
@@ -24,8 +24,6 @@ from engine.video import Frame, VideoFile
 Pixels = NDArray[np.uint8]
 Listener = Callable[[Frame, Found], None]
 
-FEATURES = "features"
-"""The extra column of boxes that holds what things look like: float32 ``(N, d)``, unit length."""
 _COLOURS = ((255, 200, 0), (0, 220, 255), (255, 90, 200), (120, 255, 80), (255, 120, 40))
 
 

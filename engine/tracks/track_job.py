@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
-from engine.tracks.boxes import NO_TRACK
+from engine.tracks.boxes import FEATURES, NO_TRACK
 from engine.tracks.formats import TrackFile, write_tracks
 from engine.tracks.scene import Scene
-from engine.tracks.trackers import FEATURES, track
+from engine.tracks.trackers import track
 
 RESULT = "tracks"
 

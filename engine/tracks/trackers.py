@@ -15,14 +15,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from engine.errors import invalid_input
 from engine.registry import Registry
-from engine.tracks.boxes import NO_TRACK, Boxes, Int64Array
+from engine.tracks.boxes import FEATURES, NO_TRACK, Boxes, Int64Array
 from engine.tracks.repair import RepairOptions, repair
 from engine.tracks.single_camera import JdeOptions, track_jde
 from engine.tracks.track_pool import Check
 from engine.tracks.two_stage import TwoStageOptions, track_two_stage
-
-FEATURES = "features"
-"""The extra column of boxes that holds appearance vectors, ``(N, D)``."""
 
 OneCamera = Callable[[Boxes, NDArray[np.floating], Any, Check], Int64Array]
 """``f(boxes, features (N, D), options, check)``: the track of each box of one camera, or NO_TRACK."""

@@ -14,9 +14,9 @@ from engine.cli import main
 from engine.errors import EngineError, ErrorCode, bad_file
 from engine.headless import Outcome, run_to_folder
 from engine.job import Event, JobSpec, Preview, Progress
-from engine.tracks.boxes import Boxes
+from engine.tracks.boxes import FEATURES, Boxes
 from engine.tracks.cameras import Camera, Zone
-from engine.tracks.detect import FEATURES, crop, drawn, watch
+from engine.tracks.detect import crop, drawn, watch
 from engine.tracks.detection.catalogue import load_detector
 from engine.tracks.detection.found import Found
 from engine.tracks.evaluate_detections import evaluate_detections
