@@ -38,7 +38,7 @@ def blobs(mask: Pixels, difference: Pixels, least_area: float) -> Found:
     clean = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(3))
     around = round(_GAP * height / 2) + 1
     # With room around, or what is near a border would be joined to it.
-    roomy = cv2.copyMakeBorder(clean, *[around] * 4, cv2.BORDER_CONSTANT)
+    roomy = np.pad(clean, around)
     closed = cv2.morphologyEx(roomy, cv2.MORPH_CLOSE, _disc(2 * around + 1))
     clean = np.ascontiguousarray(closed[around:-around, around:-around])
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clean, connectivity=8)
