@@ -173,7 +173,7 @@ def closed_form(
         start = target_joints[:, points]
         vectors = target_joints[:, aims[points]] - start
         if compensating:
-            vectors = _compensated(vectors, here, start, bones[:, points])
+            vectors = compensated(vectors, here, start, bones[:, points])
         result = swing(bones[:, points], rotate(above.mT, vectors))
         if turns is not None:
             result = result @ turns[:, points - 1]
@@ -190,7 +190,7 @@ def closed_form(
     return torch.stack(local, 1)
 
 
-def _compensated(vectors: Tensor, here: Tensor, start: Tensor, bones: Tensor) -> Tensor:
+def compensated(vectors: Tensor, here: Tensor, start: Tensor, bones: Tensor) -> Tensor:
     """Bone vectors from where joints landed, unless that would bend a bone too far aside."""
     length = torch.linalg.vector_norm(bones, dim=-1, keepdim=True)
     direct = length * normalise(vectors)
