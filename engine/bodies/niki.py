@@ -24,10 +24,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.bodies.inverse_kinematics import closed_form, decompose, hinge_twists, twist_matrices
+from engine.bodies.inverse_kinematics import closed_form, decompose, hinge_twists
 from engine.bodies.niki_coupling import CouplingFlow
-from engine.bodies.rotations import matrix_to_rotation_6d, rotation_6d_to_matrix
-from engine.bodies.skeleton import PARENTS, POINTS, ROTATING, check_joints
+from engine.bodies.rotations import (
+    matrix_to_rotation_6d,
+    normalise,
+    rotation_6d_to_matrix,
+    rotation_about,
+)
+from engine.bodies.skeleton import AIM_CHILDREN, PARENTS, POINTS, ROTATING, check_joints
 from engine.errors import EngineError, bad_file, invalid_input
 from engine.weight_files import explain_mismatch, read_metadata, read_safetensors
 
@@ -246,7 +251,8 @@ class Niki(nn.Module):
         if self.twist_flow is None:
             return NikiPose(swings, swings, code)
         rows = _twisted(swings, seen.twists, seen.rest, back=False)
-        out, _ = self.twist_flow.inverse(torch.cat([rows, seen.twists.flatten(1)], 1), known)
+        turns = seen.twists - _untwisted(seen.twists)
+        out, _ = self.twist_flow.inverse(torch.cat([rows, turns.flatten(1)], 1), known)
         return NikiPose(out[:, :SIX], swings, torch.cat([code, out[:, SIX:]], 1))
 
     def forward(self, numbers: Tensor, code: Tensor, rest: Tensor) -> NikiJoints:
@@ -257,6 +263,7 @@ class Niki(nn.Module):
             own = code.shape[1] - TWISTS
             out, _ = self.twist_flow(torch.cat([numbers, code[:, own:]], 1), known)
             twists = out[:, SIX:].unflatten(1, (ROTATING - 1, 2))
+            twists = twists + _untwisted(twists)
             numbers, code = _twisted(out[:, :SIX], twists, rest, back=True), code[:, :own]
         out, _ = self.flow(torch.cat([numbers, code], 1), known)
         if self.config.start == "closed_form":
@@ -277,12 +284,21 @@ def _six(rotations: Tensor) -> Tensor:
     return matrix_to_rotation_6d(rotations).flatten(1)
 
 
+def _untwisted(twists: Tensor) -> Tensor:
+    """Cosine and sine of no twist, for which the network's numbers are zero."""
+    none = torch.zeros_like(twists[:1])
+    none[..., 0] = 1
+    return none
+
+
 def _twisted(numbers: Tensor, twists: Tensor, rest: Tensor, back: bool) -> Tensor:
     """Rows of R = S T from rows of the swings S, or back: a coupling too, known in closed form.
 
     The rows of a product are the rows of S times T, so it needs no S that is a rotation yet.
     """
-    turns = twist_matrices(twists, rest)
+    bones = normalise(rest[:, list(AIM_CHILDREN[1:])] - rest[:, 1:ROTATING])
+    unit = normalise(twists)
+    turns = rotation_about(bones, unit[..., 0], unit[..., 1])
     rows = numbers.unflatten(1, (ROTATING, 2, 3))
     turned = rows[:, 1:] @ (turns.mT if back else turns)
     return torch.cat([rows[:, :1], turned], 1).flatten(1)
