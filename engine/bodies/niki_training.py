@@ -38,7 +38,7 @@ SHARES = {"two_stage": 0.5, "one_stage": 0.35, "plain": 0.15}
 """Of the time, when all are trained."""
 
 OUR_WEIGHTS = {**WEIGHTS, "joints": 4.0, "clean_joints": 4.0}
-"""Joints are in metres: their error would count little beside that of rotations, and it matters most."""
+"""Joints are in metres: their error would count little beside rotations', yet it matters most."""
 
 BODIES = 2048
 DRAWN_AT_ONCE = 16
