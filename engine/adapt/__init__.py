@@ -1,0 +1,1 @@
+"""Adapt: models that learn from the user's own examples."""
