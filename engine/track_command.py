@@ -16,7 +16,7 @@ def configure_track(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     parser.add_argument("scene", type=Path, metavar="SCENE_DIR", help="the folder of a scene")
     parser.add_argument(
-        "--tracker", default="jde", metavar="NAME", help="jde (needs appearance) or bytetrack; jde"
+        "--tracker", default="jde", metavar="NAME", help="jde, aoa (need appearance) or bytetrack; jde"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",

@@ -145,6 +145,10 @@ class Boxes:
         corners[:, 2:] += corners[:, :2]
         return corners
 
+    def areas(self) -> NDArray[np.float64]:
+        """float64 ``(N,)`` square pixels."""
+        return np.asarray(self.xywh[:, 2:].astype(np.float64).prod(axis=1))
+
     def equals(self, other: Boxes) -> bool:
         """Whether every value of every column is the same (a NaN equals a NaN)."""
         if self.extra.keys() != other.extra.keys():

@@ -52,6 +52,11 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def sums(self, values: NDArray[np.floating]) -> Float64Array:
+        """``(K,)`` the sum over each track of values ``(N,)`` in the order of what was given."""
+        ordered = np.asarray(values, np.float64)[self.rows]
+        return np.bincount(self.ids, ordered, len(self.names)).astype(np.float64)
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -100,6 +105,23 @@ def pair_up(truth: Boxes, predicted: Boxes, *, ids_are_global: bool = True) -> P
     )
     g, p, iou = _overlaps(truth.xyxy()[sides[0].rows], predicted.xyxy()[sides[1].rows], *sides)
     return Pairs(*sides, moments, g, p, iou)
+
+
+def space_time_overlap(pairs: Pairs, truth: Boxes, predicted: Boxes) -> Float64Array:
+    """``(G, P)`` intersections over unions of whole tracks: sums over all frames of both.
+
+    A frame in which only one of two tracks is counts with the area of its box (the "3-D" overlap of
+    TAO, arXiv 2005.10356).
+    """
+    areas = [
+        box.areas()[side.rows] for box, side in ((truth, pairs.truth), (predicted, pairs.predicted))
+    ]
+    both = areas[0][pairs.g] + areas[1][pairs.p]
+    sums = pairs.truth.sums(truth.areas()), pairs.predicted.sums(predicted.areas())
+    common = np.zeros((len(sums[0]), len(sums[1])))
+    where = (pairs.truth.ids[pairs.g], pairs.predicted.ids[pairs.p])
+    np.add.at(common, where, pairs.iou * both / (1 + pairs.iou))
+    return common / np.maximum(sums[0][:, None] + sums[1][None] - common, 1e-300)
 
 
 def _moments(truth: Boxes, predicted: Boxes) -> tuple[int, Int64Array]:

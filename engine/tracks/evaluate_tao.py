@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import invalid_input
 from engine.tracks.boxes import Boxes, Int64Array, concatenate
 from engine.tracks.evaluate import THRESHOLD, Evaluation, evaluate
-from engine.tracks.evaluate_pairs import EPSILON, Float64Array, assign, pair_up
+from engine.tracks.evaluate_pairs import EPSILON, Float64Array, assign, pair_up, space_time_overlap
 from engine.tracks.formats import TrackFile
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05)
@@ -263,21 +263,10 @@ def _videos(true: Boxes, found: Boxes, incomplete: set[int]) -> Iterator[_Video]
         boxes = [side.select(side.cameras == camera) for side in (true, found)]
         pairs = pair_up(*boxes)
         sides = (pairs.truth, pairs.predicted)
-        flat = [
-            np.prod(box.xywh.astype(np.float64)[:, 2:], axis=1)[side.rows]
-            for box, side in zip(boxes, sides, strict=True)
-        ]
-        sums = [
-            np.bincount(side.ids, area, len(side.names)) for side, area in zip(sides, flat, strict=True)
-        ]
+        sums = [side.sums(box.areas()) for box, side in zip(boxes, sides, strict=True)]
         lengths = [side.lengths.astype(np.float64) for side in sides]
-        both = flat[0][pairs.g] + flat[1][pairs.p]
-        common = np.zeros((len(sums[1]), len(sums[0])))
-        where = (pairs.predicted.ids[pairs.p], pairs.truth.ids[pairs.g])
-        np.add.at(common, where, pairs.iou * both / (1 + pairs.iou))
-        overlap = common / np.maximum(sums[1][:, None] + sums[0][None] - common, 1e-300)
-        scores = boxes[1].scores.astype(np.float64)[sides[1].rows]
-        means = np.bincount(sides[1].ids, scores, len(sums[1])) / np.maximum(lengths[1], 1)
+        overlap = space_time_overlap(pairs, *boxes).T
+        means = sides[1].sums(boxes[1].scores) / np.maximum(lengths[1], 1)
         order = np.argsort(-means, kind="stable")
         areas = (sums[0] / np.maximum(lengths[0], 1), (sums[1] / np.maximum(lengths[1], 1))[order])
         yield _Video(

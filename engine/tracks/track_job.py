@@ -26,7 +26,9 @@ class TrackParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     tracker: str = Field(
-        "jde", title="Tracker", description="jde: motion and appearance; bytetrack: overlap."
+        "jde",
+        title="Tracker",
+        description="jde: motion and appearance; bytetrack: overlap; aoa: appearance, any class.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, title="Settings", description="Of the tracker, by name."

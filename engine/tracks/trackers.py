@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from engine.errors import invalid_input
 from engine.registry import Registry
+from engine.tracks.any_object import AnyObjectOptions, track_any_object
 from engine.tracks.boxes import FEATURES, NO_TRACK, Boxes, Int64Array
 from engine.tracks.repair import RepairOptions, repair
 from engine.tracks.single_camera import JdeOptions, track_jde
@@ -109,6 +110,16 @@ TRACKERS.add(
         lambda boxes, _features, options, check: track_two_stage(boxes, options, check),
         TwoStageOptions,
         needs_appearance=False,
+    ),
+)
+TRACKERS.add(
+    "aoa",
+    TrackerKind(
+        "Appearance",
+        "Any kind of object, also one picture a second: by appearance within each class (AOA).",
+        track_any_object,
+        AnyObjectOptions,
+        needs_appearance=True,
     ),
 )
 
