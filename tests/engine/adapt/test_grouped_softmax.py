@@ -100,9 +100,9 @@ def test_what_counts_as_imbalanced() -> None:
 def test_rare_classes_are_found_more_often_than_with_one_softmax() -> None:
     """Classes of 1500 to 8 examples that overlap: recall of the rare ones and of all, balanced."""
     counts = [1500] * 2 + [200] * 3 + [8] * 5
-    gains = torch.tensor([_gain(counts, seed) for seed in range(3)]).mean(0)
-    assert gains[0] > 0.02
-    assert gains[1] > 0
+    gains = torch.tensor([_gain(counts, seed) for seed in range(2)]).mean(0)
+    assert gains[0] > 0.02, gains
+    assert gains[1] > 0, gains
 
 
 def _gain(counts: list[int], seed: int) -> list[float]:
@@ -119,10 +119,12 @@ def _gain(counts: list[int], seed: int) -> list[float]:
     both = [*grouped.parameters(), *plain.parameters()]
     optimizer = torch.optim.Adam(both, lr=0.05, weight_decay=1e-3)
     choose = random(seed)
-    for _ in range(300):
+    for _ in range(200):
+        batch = torch.randint(len(labels), (512,), generator=choose)
+        x, y = features[batch], labels[batch]
         optimizer.zero_grad()
-        loss = grouped.loss(grouped(features), labels, choose)
-        (loss + torch.nn.functional.cross_entropy(plain(features), labels)).backward()
+        loss = grouped.loss(grouped(x), y, choose)
+        (loss + torch.nn.functional.cross_entropy(plain(x), y)).backward()
         optimizer.step()
     with torch.no_grad():
         by_group = grouped.probabilities(grouped(test)).argmax(1) == wanted
