@@ -24,13 +24,17 @@ from engine.tracks.trackers import TRACKERS, track
 
 FIGURES = ("HOTA", "AssA", "IDF1", "MOTA", "IDSW")
 BASELINE = "bytetrack"
+VARIANTS = {name: (name, {}) for name in TRACKERS.names()} | {
+    "aoa improved": ("aoa", {"join": "improved"})
+}
+"""What is measured: trackers with their settings."""
 MANY = 27_000
 
 
-def measured(detections: Boxes, truth: Boxes, tracker: str) -> dict[str, float]:
+def measured(detections: Boxes, truth: Boxes, variant: str) -> dict[str, float]:
     """One tracker on one scene: figures averaged over cameras (switches summed), seconds."""
     started = time.perf_counter()
-    found = track(detections, tracker)
+    found = track(detections, *VARIANTS[variant])
     seconds = time.perf_counter() - started
     linked = detections.select(found.rows).replace(tracks=found.tracklets)
     rows = [
@@ -52,16 +56,16 @@ def main() -> None:
     table: dict[str, dict[str, dict[str, float]]] = {}
     for preset in PRESETS:
         scenes = [make_scene(preset, seed, seconds=60 * options.minutes) for seed in options.seeds]
-        for tracker in TRACKERS.names():
+        for tracker in VARIANTS:
             rows = [measured(scene.detections, scene.truth, tracker) for scene in scenes]
             means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             table.setdefault(preset, {})[tracker] = means
     large = make_scene("hard", 1, seconds=360)
     large_boxes = large.detections.select(slice(0, MANY))
     seconds: dict[str, float] = {}
-    for tracker in TRACKERS.names():
+    for tracker in VARIANTS:
         started = time.process_time()
-        track(large_boxes, tracker)
+        track(large_boxes, *VARIANTS[tracker])
         seconds[tracker] = time.process_time() - started
     if options.json:
         print(json.dumps({"table": table, "seconds": seconds, "boxes": len(large_boxes)}))
@@ -69,7 +73,7 @@ def main() -> None:
     for preset, trackers in table.items():
         for tracker, row in trackers.items():
             told = " ".join(f"{name} {row[name]:.3f}" for name in FIGURES)
-            print(f"{preset:8} {tracker:10} {told} ({row['boxes']:.0f} boxes, {row['seconds']:.1f} s)")
+            print(f"{preset:8} {tracker:12} {told} ({row['boxes']:.0f} boxes, {row['seconds']:.1f} s)")
     for tracker, value in seconds.items():
         ratio = value / seconds[BASELINE]
         print(f"{len(large_boxes)} boxes: {tracker} {value:.1f} s, {ratio:.2f} times {BASELINE}")
