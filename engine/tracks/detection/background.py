@@ -21,12 +21,14 @@ MOST_SAMPLES = 96
 _CANDIDATES = 24
 _SAME = 22
 """Colours that differ by no more in any channel are one colour."""
-_POWER = 4
+_POWER = 6
 """Of the time over which a colour was seen, against how often."""
 _LEAST_DIFFERENCE = 16.0
+_NEIGHBOURS = np.ones((5, 5), np.uint8)
+"""Edges of the background may be so far off, two pixels to each side: cameras shake."""
 _NOISES = 4.0
 """Foreground differs by more than the first, and by so many times the pixel's noise."""
-_SATURATED = 235
+_SATURATED = 190
 _LOOKED_AT = 4000
 """Pixels from which the exposure is estimated."""
 _SHADOWS = (0.45, 0.97)
@@ -66,8 +68,13 @@ class Background:
         mask, difference
             uint8 ``(h, w)``: 255 where something is that is not a shadow, else 0; how much it differs.
         """
-        expected = _exposed(self.picture, exposure(frame, self.picture))
-        difference = _difference(frame, expected)
+        gain = exposure(frame, self.picture)
+        expected = _exposed(self.picture, gain)
+        # Where there is an edge, both of its sides are expected.
+        darkest = cv2.erode(expected, _NEIGHBOURS)
+        brightest = cv2.dilate(expected, _NEIGHBOURS)
+        beyond = cv2.max(cv2.subtract(darkest, frame), cv2.subtract(frame, brightest))
+        difference = _largest(np.asarray(beyond, np.uint8))
         mask = np.asarray(cv2.compare(difference, self.threshold, cv2.CMP_GT), np.uint8)
         rows, columns = np.nonzero(mask)
         here, there, before = frame[rows, columns], expected[rows, columns], self.picture[rows, columns]
@@ -85,7 +92,7 @@ def learn_background(samples: Pixels) -> Background:
         uint8 ``(K, h, w, 3)``, RGB, in their order; at most :data:`MOST_SAMPLES`.
 
     Each pixel gets the colour with the largest ``share of samples with this colour x (share of the
-    time from the first to the last of them)^4``, which is then averaged over those samples.
+    time from the first to the last of them)^6``, which is then averaged over those samples.
     """
     reference = samples[np.argsort(samples[:, ::4, ::4].mean(axis=(1, 2, 3)))[len(samples) // 2]]
     even = [_exposed(sample, np.float32(1) / exposure(sample, reference)) for sample in samples]
@@ -146,12 +153,14 @@ def _seen(samples: list[Pixels], candidate: Pixels) -> Float32:
 
 def _alike(sample: Pixels, picture: Pixels) -> Pixels:
     """uint8 ``(h, w)``: 255 where a sample has a picture's colour."""
-    return (_difference(sample, picture) <= _SAME).view(np.uint8) * np.uint8(255)
+    return (_largest(np.asarray(cv2.absdiff(sample, picture), np.uint8)) <= _SAME).view(
+        np.uint8
+    ) * np.uint8(255)
 
 
-def _difference(one: Pixels, other: Pixels) -> Pixels:
-    """uint8 ``(h, w)``: the largest over the channels."""
-    red, green, blue = cv2.split(cv2.absdiff(one, other))
+def _largest(picture: Pixels) -> Pixels:
+    """uint8 ``(h, w)``: the largest of the channels."""
+    red, green, blue = cv2.split(picture)
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 

@@ -67,7 +67,8 @@ def drive(frame: int) -> tuple[int, int]:
 def write(path: Path, frames: np.ndarray) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "15", "preset": "ultrafast"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -140,14 +141,21 @@ def test_it_reads_videos_and_learns_each_stretch_anew(tmp_path: Path) -> None:
 
 
 def test_boxes_are_in_pixels_of_the_frame_whatever_it_looks_at(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "v.mp4", np.repeat(np.repeat(film(60, drive), 2, axis=1), 2, axis=2)[:, :120, :160]
-    )
+    path = write(tmp_path / "v.mp4", film(96, drive).repeat(2, axis=1).repeat(2, axis=2))
     detector = MovingDetector(MovingOptions(side=160, least_size=0.05))
     with VideoFile(path) as video:
         detector.begin(video, "c", lambda: None)
         (one,) = detector.detect([video.frame_at(20)])
     np.testing.assert_allclose(one.boxes, [[44, 80, 104, 120]], atol=3)
+
+
+def test_a_camera_that_shakes_sees_no_things_at_edges() -> None:
+    frames = film(60, lambda frame: None)
+    frames[:, :, 70:] = 230
+    frames[10] = np.roll(frames[10], 2, axis=1)
+    frames[20, 30:60, 40:60] = 20  # but a thing
+    assert len(found(frames, 10)) == 0
+    np.testing.assert_allclose(found(frames, 20).boxes, [[40, 30, 60, 60]], atol=2)
 
 
 def test_a_video_without_movement_to_see_is_refused(tmp_path: Path) -> None:
