@@ -152,7 +152,7 @@ def test_boxes_are_in_pixels_of_the_frame_whatever_it_looks_at(tmp_path: Path) -
 def test_a_camera_that_shakes_sees_no_things_at_edges() -> None:
     frames = film(60, lambda frame: None)
     frames[:, :, 70:] = 230
-    frames[10] = np.roll(frames[10], 2, axis=1)
+    frames[10, :, 2:] = frames[10, :, :-2].copy()
     frames[20, 30:60, 40:60] = 20  # but a thing
     assert len(found(frames, 10)) == 0
     np.testing.assert_allclose(found(frames, 20).boxes, [[40, 30, 60, 60]], atol=2)
