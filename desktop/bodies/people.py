@@ -30,10 +30,11 @@ from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import MeasurePanel, PosePanel
 from desktop.bodies.photo_view import Skeleton2D
 from desktop.bodies.poser import PoserClient
-from desktop.bodies.reading import FrameReader, Opened
+from desktop.bodies.reading import Opened
 from desktop.bodies.stage import BodiesStage
 from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.scene3d import Body3D
+from desktop.widgets.video_frames import FrameReader
 from engine.bodies.keypoints.person import SEEN
 from engine.bodies.record import Camera
 from engine.errors import EngineError

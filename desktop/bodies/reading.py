@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 
-from desktop.widgets.image_canvas import image_from_array
+from desktop.widgets.video_frames import FrameReader
 from engine.bodies.record import Recovery, read_recoveries
 from engine.errors import EngineError, bad_file
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
     from engine.project import Project
-    from engine.video import VideoFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,28 +74,3 @@ def thumbnail(project: Project, result: int, source: Path, side: int) -> QImage:
         return image
     keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
     return image.scaled(side, side, keep, smooth)
-
-
-class FrameReader:
-    """Frames of videos, one after another; the last video stays open for the next frame.
-
-    For the one thread of a :class:`desktop.background.Background`.
-    """
-
-    def __init__(self) -> None:
-        self._video: VideoFile | None = None
-
-    def read(self, path: Path, frame: int) -> QImage:
-        """A frame; raises ``bad_file`` when the video is gone or damaged."""
-        from engine.video import VideoFile
-
-        if self._video is None or self._video.path != path:
-            self.close()
-            self._video = VideoFile(path)
-        return image_from_array(self._video.frame_at(frame).pixels)
-
-    def close(self) -> None:
-        """Let the file go; reading again opens it."""
-        video, self._video = self._video, None
-        if video is not None:
-            video.close()

@@ -1,17 +1,376 @@
-"""The Tracks page."""
+"""The Tracks page: open a scene, track it, review who is who on one timeline, correct, export."""
 
 from __future__ import annotations
 
-from desktop.widgets.unbuilt_page import UnbuiltPage
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+
+from desktop.background import Background
+from desktop.services import Page, Services
+from desktop.tracks.controls import Controls
+from desktop.tracks.editing import Editing, is_confirmed
+from desktop.tracks.example import make_example
+from desktop.tracks.importing import (
+    TRACK_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Comparison,
+    compare,
+    export_tracks,
+    is_scene,
+    looks_usable,
+    scene_of_tracks,
+    scene_of_videos,
+    tracks_of,
+)
+from desktop.tracks.jobs import TrackJobs
+from desktop.tracks.model import TracksModel
+from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
+from desktop.tracks.stage import TimePanel, TracksStage
+from desktop.tracks.undo import SceneUndo
+from desktop.widgets.page_frame import PageFrame
+from desktop.widgets.parts import EmptyState, button
+from engine.errors import EngineError
+from engine.tracks.boxes import NO_TRACK
+from engine.tracks.scene import Scene
+
+WORKSPACE = "tracks"
+EXPORTS = {
+    "CSV (*.csv)": ("csv", ".csv"),
+    "MOTChallenge (*.txt)": ("mot", ".txt"),
+    "AI City (*.txt)": ("aicity", ".txt"),
+    "CVAT for video (*.xml)": ("cvat", ".xml"),
+    "COCO-VID (*.json)": ("coco_vid", ".json"),
+}
 
 
-class TracksPage(UnbuiltPage):
-    """Who went where, across cameras."""
+class TracksPage(Page):
+    """See the module."""
 
-    workspace = "tracks"
+    workspace = WORKSPACE
     title = "Tracks"
     icon = "path"
-    promise = (
-        "This workspace is not built yet in this version; it will follow people and objects through "
-        "the videos of one or many cameras and let you review and correct every link."
-    )
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self._started = False
+        self.background = Background(self)
+        self.model = TracksModel(self.background, self.tell, self)
+        self._undo = SceneUndo(services.undo)
+        self._undo.attach(self.model)
+        self.jobs = TrackJobs(services.project, services.bridge, self)
+        self._build()
+        self._connect()
+        self._opened()
+
+    def _build(self) -> None:
+        theme = self._services.theme
+        self.controls = Controls(theme)
+        self.stage = TracksStage(theme, self.model)
+        self.time = TimePanel(theme, self.model, self.stage)
+        self.editing = Editing(self.model, lambda: self.stage.time, self.tell, self)
+        self.identities, self.edits = IdentitiesPanel(), EditsPanel()
+        self.measures = MeasuresPanel(theme)
+        self.inspector = QTabWidget()
+        self.inspector.setDocumentMode(True)
+        self.inspector.addTab(self.identities, "Identities")
+        self.inspector.addTab(self.edits, "Edits")
+        self.inspector.addTab(self.measures, "Measures")
+        welcome = EmptyState(
+            theme,
+            self.icon,
+            "Who went where, across cameras",
+            "Drop videos, a file of boxes or tracks, or a scene's folder here: follow everybody on one "
+            "timeline, correct what the tracker got wrong, measure and export.",
+            (
+                button("Run the example", self.start_example, "primary"),
+                button("Open a scene…", self.ask_scene),
+                button("Import files…", self.ask_files),
+            ),
+            role=WORKSPACE,
+        )
+        self.centre = QStackedWidget()
+        self.centre.addWidget(welcome)
+        self.centre.addWidget(self.stage)
+        self.footer = QWidget()
+        column = QVBoxLayout(self.footer)
+        self.run_button = button("Track", self.run_main_action, "primary")
+        self.run_button.setToolTip("Link the boxes of this scene with the chosen tracker (Ctrl+Return)")
+        column.addWidget(self.run_button)
+        self.frame = PageFrame(
+            self._services,
+            WORKSPACE,
+            self.controls,
+            self.centre,
+            self.time,
+            self.inspector,
+            self.footer,
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.frame)
+
+    def _connect(self) -> None:
+        model, controls, stage, editing = self.model, self.controls, self.stage, self.editing
+        controls.open_wanted.connect(self.ask_scene)
+        controls.import_wanted.connect(self.ask_files)
+        controls.export_wanted.connect(self.ask_export)
+        controls.result_chosen.connect(model.choose_result)
+        controls.camera_chosen.connect(stage.wall.show_camera)
+        stage.wall.clicked.connect(self._box_clicked)
+        model.opened.connect(self._opened)
+        model.changed.connect(self._changed)
+        model.selected.connect(self._selected)
+        model.edited.connect(self._edited)
+        self.identities.chosen.connect(model.select_identity)
+        self.identities.filter.textChanged.connect(lambda _text: self._fill_identities())
+        self.measures.truth_wanted.connect(self.ask_truth)
+        self.measures.error_chosen.connect(self._go_to)
+        self.jobs.progressed.connect(stage.say)
+        self.jobs.tracked.connect(self._tracked)
+        actions, move = self._services.actions, self.stage
+        for name, title, key, icon, do in (
+            ("play", "Play or pause", "Space", "play", move.toggle_play),
+            ("back", "Play backwards, faster with each press", "J", "rewind", lambda: move.shuttle(-1)),
+            ("stop", "Stop", "K", "stop", lambda: move.play(0.0)),
+            ("forth", "Play, faster with each press", "L", "fast-forward", lambda: move.shuttle(1)),
+            ("frame_back", "A frame back", ",", "caret-left", lambda: move.step(-1)),
+            ("frame_on", "A frame on", ".", "caret-right", lambda: move.step(1)),
+            ("ten_back", "Ten frames back", "Shift+,", "caret-double-left", lambda: move.step(-10)),
+            ("ten_on", "Ten frames on", "Shift+.", "caret-double-right", lambda: move.step(10)),
+            (
+                "start",
+                "Start of the selected track",
+                "Home",
+                "skip-back",
+                lambda: self._end(first=True),
+            ),
+            ("end", "End of the selected track", "End", "skip-forward", lambda: self._end(first=False)),
+            ("split", "Split at the playhead", "S", "scissors", editing.split),
+            ("merge", "Merge the selected", "M", "git-merge", editing.merge),
+            ("swap", "Swap the selected from here on", "W", "swap", editing.swap),
+            ("separate", "An identity of its own", "R", "user-plus", editing.separate),
+            ("fill", "Fill the gaps", "G", "dots-three", editing.fill),
+            ("delete", "Delete the tracklet", "D", "trash", editing.delete),
+            ("confirm", "Confirm the identity", "C", "check-circle", editing.confirm),
+            ("undo", "Undo", "Z", "arrow-u-up-left", self._services.undo.undo),
+            ("redo", "Redo", "Shift+Z", "arrow-u-up-right", self._services.undo.redo),
+            ("follow", "Follow the selected", "F", "crosshair", move.follow.click),
+            ("hide", "Hide all others", "H", "eye-slash", move.hide_others.click),
+            ("zones", "Show zones", "V", "polygon", move.zones.click),
+            ("all", "Show all of the time", "A", "arrows-out-line-horizontal", self.time.timeline.fit),
+            ("find", "Find an identity", "/", "magnifying-glass", self.identities.filter.setFocus),
+            ("open", "Open a scene", "Ctrl+Shift+O", "folder-open", self.ask_scene),
+            ("export", "Export tracks", "Ctrl+E", "export", self.ask_export),
+        ):
+            actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE)
+            actions.connect(f"{WORKSPACE}.{name}", do)
+
+    # --- page protocol ----------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """Open the scene of last time at the first visit."""
+        if not self._started:
+            self._started = True
+            last = str(self._services.project.get("tracks.scene") or "")
+            if last and is_scene(Path(last)):
+                self.model.open(Path(last))
+
+    def run_main_action(self) -> None:
+        """Track the open scene, or ask for one."""
+        scene = self.model.scene
+        if scene is None:
+            self.ask_scene()
+            return
+        try:
+            self.jobs.submit(scene.folder, self.controls.params())
+        except EngineError as error:
+            self.tell(error)
+            return
+        self.stage.say("Waiting for the engine…")
+
+    def can_accept(self, paths: Sequence[Path]) -> bool:
+        """Scenes, videos, files of boxes."""
+        return any(looks_usable(path) for path in paths)
+
+    def accept(self, paths: Sequence[Path]) -> None:
+        """Open a scene, or make one of videos or of a file."""
+        usable = [path for path in paths if looks_usable(path)]
+        if not usable:
+            return
+        if is_scene(usable[0]):
+            self.model.open(usable[0])
+            return
+        folder = self._services.project.folder / "scenes"
+        videos = [path for path in usable if path.suffix.lower() in VIDEO_SUFFIXES]
+        make = partial(scene_of_videos, videos) if videos else partial(scene_of_tracks, usable[0])
+        notes: list[str] = []
+
+        def made() -> Scene:
+            result = make(folder)
+            notes.extend(result.notes)
+            return result.scene
+
+        self.stage.say("Reading…")
+        self.model.open_made(made)
+        # The background works in order: what was noted is complete by then.
+        self.background.run(lambda: notes, self._imported, self.tell)
+
+    def start_example(self) -> None:
+        """A synthetic crossing with three cameras."""
+        self.stage.say("Making the example…")
+        self.model.open_made(partial(make_example, self._services.project.folder / "scenes"))
+
+    def ask_scene(self) -> None:
+        """Choose a scene's folder."""
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of a scene")
+        if chosen:
+            self.model.open(Path(chosen))
+
+    def ask_files(self) -> None:
+        """Choose videos, or a file of boxes."""
+        endings = " ".join(f"*{ending}" for ending in sorted(VIDEO_SUFFIXES | TRACK_SUFFIXES))
+        names, _ = QFileDialog.getOpenFileNames(
+            self, "Videos, or a file of boxes or tracks", "", f"Videos, boxes, tracks ({endings})"
+        )
+        self.accept([Path(name) for name in names])
+
+    def ask_export(self) -> None:
+        """Choose where the tracks go."""
+        if self.model.state is None:
+            self._services.notifications.post(
+                "warning", "There are no tracks to export yet.", hint="Track the scene first."
+            )
+            return
+        name, chosen = QFileDialog.getSaveFileName(
+            self, "Export tracks", "tracks.csv", ";;".join(EXPORTS)
+        )
+        if name:
+            format, suffix = EXPORTS.get(chosen, EXPORTS["CSV (*.csv)"])
+            self.export_to(Path(name) if Path(name).suffix else Path(name + suffix), format)
+
+    def export_to(self, path: Path, format: str) -> None:
+        """Write the tracks, edits included; ids are identities."""
+        scene, state = self.model.scene, self.model.state
+        assert scene is not None
+        assert state is not None
+        file = tracks_of(scene, state)
+        self.background.run(
+            partial(export_tracks, file, path, format), partial(self._exported, path), self.tell
+        )
+
+    def ask_truth(self) -> None:
+        """Choose the true tracks."""
+        if self.model.state is None:
+            return
+        name, _ = QFileDialog.getOpenFileName(
+            self, "File of true tracks", "", "Tracks (*.txt *.json *.xml *.csv)"
+        )
+        if name:
+            self.compare_with(Path(name))
+
+    def compare_with(self, path: Path) -> None:
+        """Measure the tracks."""
+        scene, state = self.model.scene, self.model.state
+        assert scene is not None
+        assert state is not None
+        self.measures.text.setText("Comparing…")
+        self.background.run(partial(compare, tracks_of(scene, state), path), self._compared, self.tell)
+
+    def tell(self, error: EngineError) -> None:
+        """Say what went wrong."""
+        self.stage.say("")
+        self._services.notifications.tell(error)
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        scene, result = self.model.scene, self.model.result
+        self.centre.setCurrentIndex(0 if scene is None else 1)
+        self.time.setVisible(scene is not None)
+        self.controls.show_scene(scene, result)
+        self.run_button.setEnabled(scene is not None)
+        self.stage.say("" if result is not None or scene is None else "Not tracked yet.")
+        if scene is not None:
+            self._services.project.put("tracks.scene", str(scene.folder))
+        self._changed()
+        self._selected()
+        self.edits.fill(self.model.log())
+
+    def _changed(self) -> None:
+        self._fill_identities()
+        self.measures.forget()
+
+    def _fill_identities(self) -> None:
+        scene, state = self.model.scene, self.model.state
+        confirmed = frozenset(
+            identity
+            for identity in (state.identities if state else ())
+            if is_confirmed(state, identity)
+        )
+        self.identities.fill(self.model.spans, () if scene is None else scene.cameras, confirmed)
+
+    def _selected(self) -> None:
+        identity, state, scene = self.model.identity, self.model.state, self.model.scene
+        if identity is None or state is None or scene is None:
+            self.identities.show_selection(None, (), ())
+            return
+        members = (self.model.span(name) for name in state.members(identity))
+        own = [span for span in members if span is not None]
+        self.identities.show_selection(identity, own, scene.cameras)
+
+    def _edited(self, text: str) -> None:
+        self.stage.say(f"{text}.")
+        self.edits.fill(self.model.log())
+
+    def _box_clicked(self, tracklet: int | None, extend: bool) -> None:
+        if tracklet is None:
+            self.model.select([])
+        elif extend:
+            self.model.extend(tracklet)
+        else:
+            self.model.select([tracklet])
+
+    def _end(self, *, first: bool) -> None:
+        chosen = [self.model.span(name) for name in self.model.selection[:1]]
+        scene = self.model.scene
+        for span in chosen:
+            if span is not None and scene is not None:
+                camera = scene.cameras[span.camera]
+                self.stage.set_time(camera.offset + (span.first if first else span.last) / camera.fps)
+
+    def _go_to(self, camera: int, frame: int, identity: int) -> None:
+        scene, state = self.model.scene, self.model.state
+        if scene is None or state is None:
+            return
+        self.stage.wall.show_camera(camera)
+        self.stage.set_time(scene.cameras[camera].offset + frame / scene.cameras[camera].fps)
+        if identity != NO_TRACK and identity in state.identities:
+            own = [name for name in state.members(identity) if state.camera_of(name) == camera]
+            self.model.select(own)
+
+    def _tracked(self, folder: str, result: int, text: str) -> None:
+        self.stage.say(text)
+        if self.model.scene is not None and str(self.model.scene.folder) == folder:
+            self.model.choose_result(result)
+
+    def _imported(self, notes: list[str]) -> None:
+        if notes:
+            post = self._services.notifications.post
+            post(
+                "info",
+                notes[0] if len(notes) == 1 else f"{len(notes)} notes on the import.",
+                "\n".join(notes),
+            )
+
+    def _exported(self, path: Path, notes: list[str]) -> None:
+        self._services.notifications.post(
+            "success", f"Saved {path.name}.", "\n".join(notes), " ".join(notes)
+        )
+
+    def _compared(self, found: Comparison) -> None:
+        self.measures.show_figures(found.figures, found.errors)
+        self.stage.say(f"{found.count:,} errors.")

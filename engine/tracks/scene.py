@@ -372,6 +372,10 @@ class Scene:
         """What :meth:`redo` does again, the next one last."""
         return list(self._undone)
 
+    def change_of(self, edit: Edit) -> Delta:
+        """What an edit changed."""
+        return self._deltas(edit.result, edit.number)[edit.number]
+
     def undo(self) -> Edit | None:
         """Take the newest edit back and return it; ``None`` when there is none."""
         return self._travel(self._done[-1], _UNDO) if self._done else None
@@ -381,7 +385,7 @@ class Scene:
         return self._travel(self._undone[-1], _REDO) if self._undone else None
 
     def _travel(self, edit: Edit, kind: str) -> Edit:
-        delta = self._deltas(edit.result, edit.number)[edit.number]
+        delta = self.change_of(edit)
         change = delta.inverse() if kind == _UNDO else delta
         state = None if edit.result is None else self.state(edit.result)
         if state is not None:

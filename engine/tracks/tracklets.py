@@ -156,6 +156,15 @@ class TrackState:
             raise invalid_input(f"There is no tracklet {tracklet}; nothing was changed.")
         return rows
 
+    def owners(self, rows: Int64Array) -> Int64Array:
+        """The tracklet of each box, :data:`~engine.tracks.boxes.NO_TRACK` for none."""
+        rows = np.asarray(rows, np.int64)
+        is_added = rows >= ADDED
+        found = np.empty(len(rows), np.int64)
+        found[~is_added] = self._owner[rows[~is_added]]
+        found[is_added] = self._owner_of_added[rows[is_added] - ADDED]
+        return found
+
     def boxes_at(self, rows: Int64Array) -> Boxes:
         """The boxes of rows, those that edits added included (without extra columns)."""
         rows = np.asarray(rows, np.int64)
@@ -266,16 +275,10 @@ class TrackState:
         if len(sizes) > 1 or len({len(delta.tracklets), len(delta.old), len(delta.new)}) > 1:
             raise _misfit("its columns are not equally long")
         rows = delta.rows
-        added = rows >= ADDED
-        ends = np.where(added, ADDED + len(self.added), len(self.detections))
+        ends = np.where(rows >= ADDED, ADDED + len(self.added), len(self.detections))
         if np.any((rows < 0) | (rows >= ends)) or len(np.unique(rows)) < len(rows):
             raise _misfit("it is about boxes that are not there")
-        owner = np.empty(len(rows), np.int64)
-        owner[~added], owner[added] = (
-            self._owner[rows[~added]],
-            self._owner_of_added[rows[added] - ADDED],
-        )
-        if np.any(owner != delta.before):
+        if np.any(self.owners(rows) != delta.before):
             raise _misfit("a box belongs to another tracklet")
         for name, old in zip(delta.tracklets.tolist(), delta.old.tolist(), strict=True):
             if self._identity_of.get(name, NO_TRACK) != old:

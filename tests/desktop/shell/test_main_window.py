@@ -83,7 +83,7 @@ def test_pages_are_made_when_they_are_first_shown(window: MainWindow) -> None:
     assert set(window._pages) == {*WORKSPACES, *TOOLS}
 
 
-@pytest.mark.parametrize("name", ["tracks", "adapt"])
+@pytest.mark.parametrize("name", ["adapt"])
 def test_a_workspace_that_is_not_built_says_so_and_has_no_controls(
     window: MainWindow, name: str
 ) -> None:

@@ -1,0 +1,221 @@
+"""The page with the real engine: import, review with keys, undo across a restart, measure, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QUndoStack
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from desktop.actions import Actions
+from desktop.bridge import Bridge, process_executor
+from desktop.services import Services
+from desktop.settings import Settings
+from desktop.shell.notifications import Notifications
+from desktop.theme import Theme
+from desktop.tracks.page import TracksPage
+from engine.project import Project
+from engine.tracks.boxes import Boxes
+from engine.tracks.cameras import Camera
+from engine.tracks.evaluate import evaluate
+from engine.tracks.formats import TrackFile, read_tracks, write_tracks
+from engine.tracks.scene import Scene
+from engine.tracks.synthetic import make_scene
+from tests.desktop.support import WAIT_MS
+
+SECONDS = max(WAIT_MS, 60_000)
+SWAP_FROM = 30
+
+
+@pytest.fixture
+def make(
+    qtbot: QtBot,
+    project: Project,
+    settings: Settings,
+    actions: Actions,
+    theme: Theme,
+    notifications: Notifications,
+) -> Iterator[Callable[[], TracksPage]]:
+    """Opens pages on one project, one after another."""
+    bridge = Bridge(project, process_executor)
+    bridge.start()
+    pages: list[TracksPage] = []
+
+    def page() -> TracksPage:
+        for before in pages:
+            before.model.close()
+        services = Services(project, bridge, settings, actions, theme, notifications, QUndoStack())
+        made = TracksPage(services)
+        made.resize(1200, 760)
+        qtbot.addWidget(made)
+        actions.attach("tracks", made)
+        made.show()
+        made.activate()
+        pages.append(made)
+        return made
+
+    yield page
+    for one in pages:
+        one.stage.play(0.0)
+        one.model.close()
+    bridge.close()
+
+
+def settled(qtbot: QtBot, page: TracksPage) -> None:
+    qtbot.waitUntil(lambda: not page.background.busy and not page.stage.wall.busy, timeout=SECONDS)
+
+
+def walk(swapped: bool) -> Boxes:
+    """Two walkers for 60 frames; a tracker exchanged them from frame 30 on."""
+    frames = np.tile(np.arange(60), 2)
+    who = np.repeat([1, 2], 60)
+    x = np.where(who == 1, 10 + 8 * frames, 490 - 8 * frames)
+    xywh = np.stack([x, np.where(who == 1, 50, 260), np.full(120, 60), np.full(120, 150)], axis=1)
+    named = np.where(swapped & (frames >= SWAP_FROM), 3 - who, who)
+    return Boxes.of(frames, xywh, tracks=named)
+
+
+def write(path: Path, boxes: Boxes) -> Path:
+    write_tracks(TrackFile(boxes, (Camera(path.stem, fps=10),)), path, "mot")
+    return path
+
+
+def key(page: QWidget, name: str) -> None:
+    QTest.keyClick(page, getattr(Qt.Key, f"Key_{name}"))
+
+
+def test_a_swap_is_mended_with_keys_and_stays_mended(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    truth = write(tmp_path / "true.txt", walk(swapped=False))
+    page = make()
+    page.accept([write(tmp_path / "cam.txt", walk(swapped=True))])
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert len(page.identities.table.rows) == 2
+    assert len(page.stage.wall.views[0].boxes) == 2
+
+    before = evaluate(walk(swapped=False), walk(swapped=True)).figures["IDF1"]
+    page.compare_with(truth)
+    qtbot.waitUntil(lambda: "IDF1" in page.measures.text.text(), timeout=SECONDS)
+    assert f"IDF1 {before:.3f}" in page.measures.text.text()
+    first = page.measures.errors.item(0)
+    assert first.text().startswith("Switch")
+    page.measures.errors.itemActivated.emit(first)
+    assert page.stage.time == pytest.approx(SWAP_FROM / 10)
+
+    page.model.select(span.tracklet for span in page.model.spans)
+    page.setFocus()
+    key(page, "W")
+    assert "swapped from frame 30" in page.stage.message.text()
+    mended = page.model.state.digest()
+    key(page, "Z")
+    assert page.model.state.digest() != mended
+    QTest.keyClick(page, Qt.Key.Key_Z, Qt.KeyboardModifier.ShiftModifier)
+    assert page.model.state.digest() == mended
+    assert page.edits.list.count() == 3
+
+    # A restart: another page and undo stack, the same project.
+    page = make()
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert page.model.state.digest() == mended
+    assert page._services.undo.canUndo()
+    page.setFocus()
+    key(page, "Z")
+    assert page.model.state.digest() != mended
+    QTest.keyClick(page, Qt.Key.Key_Z, Qt.KeyboardModifier.ShiftModifier)
+
+    page.export_to(tmp_path / "out.txt", "mot")
+    qtbot.waitUntil(lambda: (tmp_path / "out.txt").exists(), timeout=SECONDS)
+    settled(qtbot, page)
+    after = evaluate(walk(swapped=False), read_tracks(tmp_path / "out.txt").boxes).figures["IDF1"]
+    assert after == 1.0
+    page.compare_with(truth)
+    qtbot.waitUntil(lambda: "IDF1 1.000" in page.measures.text.text(), timeout=SECONDS)
+
+
+def test_the_other_keys(qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path) -> None:
+    page = make()
+    boxes = walk(swapped=False)
+    holes = boxes.select((boxes.tracks == 2) | (boxes.frames < 20) | (boxes.frames > 24))
+    page.accept([write(tmp_path / "cam.txt", holes)])
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    page.setFocus()
+    key(page, "S")
+    assert page._services.notifications.notices[0].text.startswith("To split, select a tracklet")
+    one, two = sorted(page.model.spans, key=lambda span: span.boxes)
+    page.model.select([one.tracklet])
+    key(page, "G")
+    assert page.model.span(one.tracklet).gaps == ()
+    page.stage.set_time(4.0)
+    assert len(page.stage.wall.views[0].boxes) == 2
+    key(page, "S")
+    assert len(page.model.spans) == 3
+    parts = [span.tracklet for span in page.model.spans if span.tracklet != two.tracklet]
+    page.model.select(parts)
+    key(page, "M")
+    assert len(page.model.spans) == 2
+    key(page, "C")
+    assert page.identities.table.data(page.identities.table.index(0, 0)).startswith("✓")
+    page.model.select([two.tracklet])
+    key(page, "R")
+    key(page, "End")
+    assert page.stage.time == pytest.approx(5.9)
+    key(page, "D")
+    assert len(page.model.spans) == 1
+    for _ in range(6):
+        key(page, "Z")
+    assert {(span.tracklet, span.boxes) for span in page.model.spans} == {
+        (one.tracklet, one.boxes), (two.tracklet, two.boxes),
+    }  # fmt: skip
+    key(page, "Space")
+    qtbot.waitUntil(lambda: page.stage.time > 6 or not page.stage.playing, timeout=SECONDS)
+    key(page, "K")
+    page.time.by.setCurrentIndex(1)
+    assert page.time.timeline._labels == ("cam",)
+    page.identities.filter.setText("99")
+    assert page.identities.table.rows == []
+
+
+def test_tracking_adds_a_result(qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path) -> None:
+    made = make_scene("easy", 3, seconds=40, cameras=2)
+    with Scene.create(tmp_path / "scene", made.cameras) as scene:
+        scene.add_detections(made.detections, "made up")
+    page = make()
+    page.accept([tmp_path / "scene"])
+    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
+    assert page.model.result is None
+    page.controls.tracker.setCurrentIndex(1)
+    page.run_main_action()
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    assert page.model.result.name == "bytetrack"
+    assert "tracklets" in page.stage.message.text() or page.model.spans
+    settled(qtbot, page)
+
+
+def test_the_example_and_what_cannot_be_opened(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    page = make()
+    page.start_example()
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert len(page.stage.wall.views) == 3
+    (tmp_path / "bad.txt").write_text("these are no boxes\n")
+    (tmp_path / "bad.mp4").write_bytes(b"nothing of the kind" * 20)
+    for name in ("bad.txt", "bad.mp4"):
+        count = len(page._services.notifications.notices)
+        assert page.can_accept([tmp_path / name])
+        page.accept([tmp_path / name])
+        qtbot.waitUntil(lambda c=count: len(page._services.notifications.notices) > c, timeout=SECONDS)
+        settled(qtbot, page)
+    assert page.model.scene is not None, "what was open stays"
+    assert not page.can_accept([tmp_path / "photo.png"])
