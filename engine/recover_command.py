@@ -20,7 +20,10 @@ def configure_recover(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PHOTO|VIDEO|FOLDER")
     parser.add_argument(
-        "--method", choices=("ik", "fit"), default="fit", help="at once, or fitted to the picture (fit)"
+        "--method",
+        choices=("ik", "niki", "fit"),
+        default="fit",
+        help="at once; at once and plausible where hidden; or fitted to the picture (fit)",
     )
     parser.add_argument(
         "--detector", default="blazepose", metavar="NAME|FILE", help="blazepose, or an ONNX model"

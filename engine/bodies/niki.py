@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,9 @@ from engine.errors import EngineError, bad_file, invalid_input
 from engine.weight_files import explain_mismatch, read_metadata, read_safetensors
 
 FORMAT = "triptych-niki-1"
+BUILTIN_NIKI = (
+    Path(__file__).resolve().parents[2] / "resources" / "weights" / "niki" / "niki.safetensors"
+)
 SIX = 6 * ROTATING
 """Numbers of a pose: the first two rows of 24 rotations."""
 
@@ -336,3 +340,9 @@ def read_niki(path: Path) -> Niki:
         raise bad_file(f"{path.name} is damaged: {wrong}. Nothing was loaded.")
     model.load_state_dict({key: value.float() for key, value in tensors.items()})
     return model.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def load_builtin_niki() -> Niki:
+    """The network that ships with Triptych, loaded once."""
+    return read_niki(BUILTIN_NIKI)

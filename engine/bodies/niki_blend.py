@@ -14,7 +14,7 @@ from engine.bodies.inverse_kinematics import PELVIS_CHILDREN, SPINE3, SPINE3_CHI
 from engine.bodies.rotations import nearest_rotation, normalise, rotate, swing
 from engine.bodies.skeleton import AIM_CHILDREN, PARENTS, ROTATING, tree_levels
 
-FOLLOWED, IGNORED = 0.02, 0.3
+FOLLOWED, IGNORED = 0.01, 0.06
 """Uncertainty up to which a joint is followed exactly, and from which it is not at all."""
 
 

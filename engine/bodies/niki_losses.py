@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bodies.inverse_kinematics import decompose
-from engine.bodies.niki import Niki, Observation
+from engine.bodies.niki import JOINT_SCALE, Niki, Observation
 from engine.bodies.rotations import matrix_to_rotation_6d
-from engine.bodies.skeleton import forward_kinematics
+from engine.bodies.skeleton import POINTS, forward_kinematics
 
 SCALES = (0.05, 0.2, 0.9)
 """Of the kernels by which distributions are compared."""
@@ -28,11 +28,11 @@ COMPARED = 1024
 
 WEIGHTS = {
     "rotations": 1.0, "swings": 1.0, "joints": 1.0,
-    "code_normal": 1.0, "independent": 1.0,
+    "code_normal": 1.0, "independent": 1.0, "code_error": 0.0,
     "clean_rotations": 1.0, "clean_swings": 1.0, "clean_joints": 1.0, "clean_code": 0.1,
     "forward_joints": 1.0, "forward_swings": 1.0, "forward_twists": 1.0, "forward_start": 1.0,
 }  # fmt: skip
-"""The paper's."""
+"""The paper's. It has no ``code_error``: that the code *is* the error of the joints, and can be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,9 @@ def losses(model: Niki, batch: TrainingBatch) -> dict[str, Tensor]:
         torch.cat([true[:compared], fresh], 1),
         torch.cat([pose.numbers[:compared].detach(), code], 1),
     )
+    if model.config.start == "closed_form":
+        wrong = (batch.noisy.joints - batch.joints).flatten(1)
+        found["code_error"] = F.mse_loss(pose.code[:count, : 3 * POINTS], JOINT_SCALE * wrong)
     back = model(true, torch.zeros_like(pose.code[:count]), rest)
     clean = batch.clean
     found["forward_joints"] = F.l1_loss(back.joints, clean.joints) + F.l1_loss(

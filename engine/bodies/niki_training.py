@@ -37,7 +37,7 @@ log = logging.getLogger("triptych.training")
 SHARES = {"two_stage": 0.5, "one_stage": 0.35, "plain": 0.15}
 """Of the time, when all are trained."""
 
-OUR_WEIGHTS = {**WEIGHTS, "joints": 4.0, "clean_joints": 4.0}
+OUR_WEIGHTS = {**WEIGHTS, "joints": 4.0, "clean_joints": 4.0, "code_error": 1.0}
 """Joints are in metres: their error would count little beside rotations', yet it matters most."""
 
 BODIES = 2048

@@ -12,10 +12,11 @@ class RecoverParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    method: Literal["ik", "fit"] = Field(
+    method: Literal["ik", "niki", "fit"] = Field(
         "fit",
         title="Method",
-        description="ik: at once, from points in space. fit: some seconds, also fits the picture.",
+        description="ik: at once, from points in space. niki: the same by a network that knows "
+        "poses, for who is partly hidden. fit: some seconds, also fits the picture.",
     )
     detector: str = Field(
         "blazepose", title="Keypoints from", description="blazepose, or the path of an ONNX model."

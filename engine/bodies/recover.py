@@ -190,9 +190,30 @@ def shape_of_height(body: BodyModel, shape: Tensor, height: float) -> Tensor:
     return shape
 
 
+Posing = Callable[[Tensor, Tensor], Tensor]
+"""From joints ``(1, 29, 3)`` and a skeleton ``(1, 29, 3)`` to rotations ``(1, 24, 3, 3)``."""
+
+
+def _closed_form(joints: Tensor, rest: Tensor) -> Tensor:
+    return closed_form(joints, rest, spine3="three_children")
+
+
 @METHODS.register("ik")
 def solve_ik(task: Task) -> Solution:
     """Closed-form inverse kinematics, the points moved to where they are seen."""
+    return solve_in_space(task, _closed_form)
+
+
+@METHODS.register("niki")
+def solve_niki(task: Task) -> Solution:
+    """The same with neural inverse kinematics: limbs that are not seen are where they plausibly are."""
+    from engine.bodies.recover_niki import niki_posing
+
+    return solve_in_space(task, niki_posing(task.person))
+
+
+def solve_in_space(task: Task, posing: Posing) -> Solution:
+    """A body for points in space, the points moved to where they are seen."""
     person, camera, body = task.person, task.camera, task.body
     layout = find_layout(person.layout)
     places, columns = _shared(person)
@@ -213,7 +234,7 @@ def solve_ik(task: Task) -> Solution:
         for turn in range(_ROUNDS):
             task.check()
             targets = torch.from_numpy(joints_from_points(points, layout.names)).float()[None]
-            rotations = closed_form(targets, rest.joints, spine3="three_children")
+            rotations = posing(targets, rest.joints)
             posed = body.posed(task.shape, rotations)
             own = _keypoints(body, posed)[0].double().numpy()[columns]
             place = place_body(own, pixels, weights, camera)

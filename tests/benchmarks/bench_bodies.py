@@ -32,7 +32,7 @@ from engine.bodies.recover import guess_camera, recover_person
 from engine.bodies.render import Caster, Mesh, View
 from engine.bodies.synthetic import KnownPerson, known_picture
 
-METHODS = ("ik", "fit")
+METHODS = ("ik", "niki", "fit")
 JOINTS = [*range(22), 24]
 """Without hands and ends, which keypoints do not show."""
 
