@@ -32,7 +32,7 @@ WEIGHTS = {
     "clean_rotations": 1.0, "clean_swings": 1.0, "clean_joints": 1.0, "clean_code": 0.1,
     "forward_joints": 1.0, "forward_swings": 1.0, "forward_twists": 1.0, "forward_start": 1.0,
 }  # fmt: skip
-"""The paper's. It has no ``code_error``: that the code *is* the error of the joints, and can be read."""
+"""The paper's. Not there is ``code_error``: that the code *is* the error of joints, and can be read."""
 
 
 @dataclass(frozen=True, eq=False)
