@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
+from engine.associate_command import configure_associate, run_associate
 from engine.bench_command import configure_bench, run_bench
 from engine.convert_command import configure_convert, run_convert
 from engine.detect_command import configure_detect, run_detect
@@ -367,6 +368,7 @@ COMMANDS = {
     "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
     "detect": Command("find and describe things in videos", configure_detect, run_detect),
     "track": Command("follow objects through the cameras of a scene", configure_track, run_track),
+    "associate": Command("the same objects in several cameras", configure_associate, run_associate),
     "evaluate": Command("measure tracks against the truth", configure_evaluate, run_evaluate),
     "convert": Command("boxes and tracks from one format to another", configure_convert, run_convert),
     "scene": Command("make a synthetic camera network", configure_scene, run_scene),

@@ -44,6 +44,7 @@ BUILTIN_MODULES = (
     "engine.bodies.jobs",
     "engine.tracks.detect_job",
     "engine.tracks.track_job",
+    "engine.tracks.associate_job",
 )
 """Modules that register the job kinds of Triptych itself when they are imported."""
 

@@ -247,6 +247,12 @@ class Scene:
         rows = self._database.rows("SELECT id, name, about FROM results ORDER BY id")
         return [ResultInfo(number, name, json.loads(about)) for number, name, about in rows]
 
+    def free_name(self, wanted: str) -> str:
+        """The name for a result, with a number where the scene has it already."""
+        taken = {info.name for info in self.results()}
+        names = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, len(taken) + 2))
+        return next(name for name in names if name not in taken)
+
     def add_result(
         self,
         name: str,

@@ -70,7 +70,7 @@ def track_scene(params: TrackParams, inputs: dict[str, Any], ctx: RunContext) ->
             ctx.warn(f"{count} boxes {reason} were left out.")
         rows = plain[found.rows]
         about = {"tracker": params.tracker, "options": params.options, "job": ctx.job}
-        name = _free_name(scene, params.name or params.tracker)
+        name = scene.free_name(params.name or params.tracker)
         info = scene.add_result(name, rows, found.tracklets, about=about)
         own = scene.detections.select(rows).replace(tracks=found.tracklets)
         own = replace(own, extra={k: v for k, v in own.extra.items() if k != FEATURES})
@@ -91,13 +91,6 @@ def _csv(file: TrackFile) -> bytes:
         path = Path(folder) / "tracks.csv"
         write_tracks(file, path, "csv")
         return path.read_bytes()
-
-
-def _free_name(scene: Scene, wanted: str) -> str:
-    """The name, with a number where the scene has it already."""
-    taken = {info.name for info in scene.results()}
-    names = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
 
 
 JOBS.add("tracks.track", JobKind(TrackParams, track_scene, "Track a scene"))

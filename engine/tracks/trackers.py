@@ -207,7 +207,7 @@ def _usable(boxes: Boxes, kind: TrackerKind) -> tuple[Int64Array, NDArray[np.flo
     left_out["without area"] = int((good & ~sized).sum())
     good &= sized
     features: NDArray[np.floating] = np.zeros((len(boxes), 0), np.float32)
-    if FEATURES in boxes.extra:
+    if FEATURES in boxes.extra and len(boxes):
         features = np.asarray(boxes.extra[FEATURES]).reshape(len(boxes), -1)
     if kind.needs_appearance and len(boxes):
         if not features.shape[1]:

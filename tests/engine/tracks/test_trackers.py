@@ -100,6 +100,7 @@ def test_damaged_boxes_are_left_out_and_counted(name: str) -> None:
 def test_little_is_enough(name: str) -> None:
     assert len(track(Boxes.empty(), name).rows) == 0
     boxes, _ = walkers(frames=1)
+    assert len(track(boxes.select(slice(0, 0)), name).rows) == 0
     assert len(track(boxes, name).rows) in (0, 4)
 
 

@@ -1,0 +1,69 @@
+"""``triptych associate``: the same objects in several cameras of a scene, without the window."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.terminal import FAILED, OK, StopOnInterrupt, add_json, tell, write, write_json
+
+
+def configure_associate(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument("scene", type=Path, metavar="SCENE_DIR", help="the folder of a scene")
+    parser.add_argument("--result", default="", metavar="NAME", help="of the scene; the newest")
+    parser.add_argument(
+        "--zones", choices=("on", "off"), default="on", help="whether zones say where things go; on"
+    )
+    parser.add_argument(
+        "--least", type=float, metavar="S", help="seconds from camera to camera; 0; negative: overlap"
+    )
+    parser.add_argument("--most", type=float, metavar="S", help="the same, at most; 120")
+    parser.add_argument(
+        "--distance", type=float, metavar="X", help="of looks, for one object; 0.6, without zones 0.3"
+    )
+    parser.add_argument("--learn", action="store_true", help="learn travel times from what is found")
+    parser.add_argument("--name", default="", help="of the new result in the scene")
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the links")
+    add_json(parser)
+
+
+def run_associate(options: argparse.Namespace) -> int:
+    """Run the job ``tracks.associate``; the links go into a JSON file as well."""
+    from engine.headless import run_to_folder
+    from engine.job import JobSpec
+    from engine.progress import ProgressLine
+
+    given = {
+        "least_seconds": options.least,
+        "most_seconds": options.most,
+        "most_distance": options.distance,
+    }
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings |= {"zones": options.zones, "learn": options.learn}
+    params = {"result": options.result, "options": settings, "name": options.name}
+    spec = JobSpec("tracks.associate", params, {"scene": options.scene.resolve()}, device="cpu")
+    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as progress:
+        outcome = run_to_folder(spec, options.out, progress.show, stop)
+    if outcome.error is not None:
+        if outcome.error.code == "cancelled" or not options.json:
+            raise outcome.error
+        write_json({"error": outcome.error.to_json()})
+        return FAILED
+    files = [str(path) for path in outcome.files]
+    figures = outcome.metrics
+    if options.json:
+        write_json({"files": files, "warnings": outcome.warnings, **figures})
+        return OK
+    for path in files:
+        write(path)
+    for note in outcome.warnings:
+        tell(f"note: {note}")
+    tell(
+        f"{figures['tracklets']} tracklets are {figures['identities']} objects, "
+        f"{figures['in_several_cameras']} of them in several cameras; {figures['unsure']} of "
+        f"{figures['links']} links are unsure. The scene has them as {figures['name']!r}."
+    )
+    return OK

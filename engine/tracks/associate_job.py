@@ -1,0 +1,189 @@
+"""The job ``tracks.associate``: finds the same objects in several cameras of a scene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.context import RunContext
+from engine.errors import invalid_input
+from engine.registry import JOBS, JobKind
+from engine.tracks.association import AssociateOptions, Association, associate
+from engine.tracks.boxes import Int64Array
+from engine.tracks.edits import CANNOT, CONFIRMED, LINK, MUST
+from engine.tracks.scene import ResultInfo, Scene
+from engine.tracks.tracklets import ADDED, TrackState
+from engine.tracks.visits import Visits, visits_of
+
+LINKS = "links"
+UNSURE_MARGIN = 0.1
+"""Links that look better than the next best by less are worth a look."""
+RARE = 0.05
+"""Links in the first or last share of their window are, too."""
+
+
+class AssociateParams(BaseModel):
+    """Associate over cameras"""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    result: str = Field("", title="Result", description="Of a tracker in the scene; empty: the newest.")
+    options: AssociateOptions = Field(default_factory=AssociateOptions, title="Settings")
+    name: str = Field(
+        "", title="Name", description="Of the new result; empty: the old one's, and more."
+    )
+
+
+def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
+    """Associate a result of the scene in the folder ``inputs["scene"]``.
+
+    Adds a result in which the tracklets have identities over all cameras; edits of the old one are in
+    it. What a reviewer confirmed stays, what must or cannot be one is respected. Saves the links as
+    JSON, unsure ones marked. Returns the metrics ``result``, ``name``, ``tracklets``, ``identities``,
+    ``in_several_cameras``, ``links``, ``unsure``, ``seconds``.
+
+    Raises
+    ------
+    EngineError
+        What opening and :func:`~engine.tracks.association.associate` raise; ``invalid_input`` for a
+        scene without the result.
+    """
+    if "scene" not in inputs:
+        raise invalid_input("No scene was given; nothing was started.")
+    with Scene.open(Path(inputs["scene"])) as scene:
+        info = _chosen(scene, params.result)
+        ctx.progress(0, 2, "Looking at tracklets")
+        state = scene.state(info.id)
+        rows, tracklets = _rows(state)
+        boxes = scene.detections.select(rows).replace(tracks=tracklets)
+        confirmed = _confirmed(state)
+        free = ~np.isin(tracklets, list(confirmed))
+        visits = visits_of(
+            boxes.select(free), scene.cameras, join_parts=params.options.join_parts,
+            apart=_linked(state, CANNOT),
+        )  # fmt: skip
+        ctx.progress(1, 2, "Comparing cameras")
+        place = {name: at for at, names in enumerate(visits.tracklets) for name in names}
+        apart = [
+            (place[one], place[other])
+            for one, other in _linked(state, CANNOT)
+            if one in place and other in place and place[one] != place[other]
+        ]
+        found = associate(visits, scene.cameras, params.options, apart=apart, check=ctx.check)
+        identities = _identities(visits, found, confirmed, _linked(state, MUST))
+        # Beyond the identities, so that the two can be told apart.
+        offset = len(set(identities.values())) + 1
+        about = {"associated": info.name, "options": params.options.model_dump(), "job": ctx.job}
+        name = scene.free_name(params.name or f"{info.name} over cameras")
+        made = scene.add_result(
+            name, rows, tracklets + offset,
+            {tracklet + offset: identity for tracklet, identity in identities.items()}, about,
+        )  # fmt: skip
+        links = _link_rows(visits, found, [camera.name for camera in scene.cameras], offset)
+    cameras: dict[int, set[int]] = {}
+    at = dict(zip(boxes.tracks.tolist(), boxes.cameras.tolist(), strict=True))
+    for tracklet, identity in identities.items():
+        cameras.setdefault(identity, set()).add(at[tracklet])
+    figures = {
+        "result": made.id,
+        "name": made.name,
+        "tracklets": len(identities),
+        "identities": len(cameras),
+        "in_several_cameras": sum(len(seen) > 1 for seen in cameras.values()),
+        "links": len(links),
+        "unsure": sum(bool(link["unsure"]) for link in links),
+    }
+    data = json.dumps({"links": links}, indent=1).encode()
+    ctx.save(LINKS, data, "application/json", {"tracks": figures, "prompt": made.name})
+    return {**figures, "seconds": round(ctx.seconds, 3), "device": "cpu"}
+
+
+def _chosen(scene: Scene, name: str) -> ResultInfo:
+    results = {info.name: info for info in scene.results()}
+    if not results:
+        raise invalid_input(
+            "The scene has no tracks that could be associated; nothing was started.",
+            "Track it first (triptych track).",
+        )
+    if name and name not in results:
+        raise invalid_input(
+            f"The scene has no result {name!r}; nothing was started.", f"It has: {', '.join(results)}."
+        )
+    return results[name] if name else list(results.values())[-1]
+
+
+def _rows(state: TrackState) -> tuple[Int64Array, Int64Array]:
+    """Detections that belong to tracklets; boxes that edits added have no appearance."""
+    rows = [(name, state.rows_of(name)) for name in state.tracklets]
+    found = [(name, own[own < ADDED]) for name, own in rows]
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    names = np.repeat([name for name, _ in found], [len(own) for _, own in found])
+    return np.concatenate([own for _, own in found]), names.astype(np.int64)
+
+
+def _confirmed(state: TrackState) -> dict[int, int]:
+    """Tracklets of identities that a reviewer confirmed, and those."""
+    names = [int(key) for key in state.marks.get(CONFIRMED, {})]
+    return {tracklet: name for name in names for tracklet in state.members(name)}
+
+
+def _linked(state: TrackState, kind: str) -> list[tuple[int, int]]:
+    """Pairs of tracklets that a reviewer said something about."""
+    marks = state.marks.get(LINK, {})
+    pairs = [tuple(map(int, key.split(","))) for key, value in marks.items() if value == kind]
+    return [(one, other) for one, other in pairs]
+
+
+def _identities(
+    visits: Visits, found: Association, confirmed: dict[int, int], must: Iterable[tuple[int, int]]
+) -> dict[int, int]:
+    """The identity of each tracklet, from 1."""
+    label: dict[int, tuple[str, int]] = {
+        tracklet: ("found", identity)
+        for names, identity in zip(visits.tracklets, found.identities.tolist(), strict=True)
+        for tracklet in names
+    }
+    label |= {tracklet: ("confirmed", identity) for tracklet, identity in confirmed.items()}
+    for one, other in must:
+        if one in label and other in label:
+            old, new = label[other], label[one]
+            label = {name: new if value == old else value for name, value in label.items()}
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(label.values()), 1)}
+    return {tracklet: numbers[value] for tracklet, value in label.items()}
+
+
+def _link_rows(
+    visits: Visits, found: Association, names: list[str], offset: int
+) -> list[dict[str, Any]]:
+    links = found.links
+    told = []
+    for at in range(len(links)):
+        one, other = int(links.first[at]), int(links.second[at])
+        margin, place = float(links.margin[at]), float(links.place[at])
+        unsure = []
+        if margin < UNSURE_MARGIN:
+            unsure.append("another one looks nearly as much like it")
+        if not RARE <= place <= 1 - RARE:
+            unsure.append("an unusual time")
+        told.append(
+            {
+                "from": names[visits.cameras[one]],
+                "to": names[visits.cameras[other]],
+                "tracklets": [visits.tracklets[one][-1] + offset, visits.tracklets[other][0] + offset],
+                "leaves": round(float(visits.t_out[one]), 3),
+                "arrives": round(float(visits.t_in[other]), 3),
+                "similarity": round(float(links.similarity[at]), 4),
+                "margin": round(margin, 4) if np.isfinite(margin) else None,
+                "unsure": unsure,
+            }
+        )
+    return told
+
+
+JOBS.add("tracks.associate", JobKind(AssociateParams, associate_scene, "Associate over cameras"))

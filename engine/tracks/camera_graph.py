@@ -1,0 +1,202 @@
+"""How long ways between cameras take, and which visits can be one object's because of it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.tracks.boxes import Int64Array
+from engine.tracks.cameras import Camera
+from engine.tracks.visits import UNKNOWN, Visits
+
+Float64Array = NDArray[np.float64]
+
+ENOUGH_TIMES = 8
+"""Observed times from which a window is learnt."""
+WIDER = 0.25
+"""Of the interquartile range, by which a learnt window is wider than 96 % of the times."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Ways from camera to camera with nothing between.
+
+    Attributes
+    ----------
+    least, most
+        float64 ``(C, C)`` seconds from leaving the one to reaching the other, NaN without a way.
+        ``least`` is negative where both see one place.
+    """
+
+    least: Float64Array
+    most: Float64Array
+
+    def next_to(self, camera: int) -> list[int]:
+        """Cameras that are reached from one."""
+        return np.flatnonzero(np.isfinite(self.least[camera])).tolist()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of visits that can be one object.
+
+    Attributes
+    ----------
+    first, second
+        int64 ``(P,)`` the earlier and the later visit.
+    gaps
+        float64 ``(P,)`` seconds between them.
+    least, most
+        float64 ``(P,)`` the window that the gap is in.
+    """
+
+    first: Int64Array
+    second: Int64Array
+    gaps: Float64Array
+    least: Float64Array
+    most: Float64Array
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def select(self, rows: NDArray[np.bool_]) -> Pairs:
+        """Some of them."""
+        return Pairs(
+            self.first[rows], self.second[rows], self.gaps[rows], self.least[rows], self.most[rows]
+        )
+
+
+def ways_of(cameras: Sequence[Camera], least: float = 0.0, most: float = 120.0) -> Ways:
+    """Ways that zones lead and neighbours name, all with one window of seconds."""
+    names = {camera.name: at for at, camera in enumerate(cameras)}
+    there = np.full((len(cameras), len(cameras)), np.nan)
+    for at, camera in enumerate(cameras):
+        for name in (*(zone.leads_to for zone in camera.zones), *camera.neighbours):
+            if name in names and names[name] != at:
+                there[at, names[name]] = 0.0
+    return Ways(there + least, there + most)
+
+
+def routes(ways: Ways, dwell: float = 40.0) -> dict[tuple[int, int, int, int], tuple[float, float]]:
+    """Windows of the quickest ways from every camera to every other, also through cameras between.
+
+    An object can be missed at a camera that it passes.
+
+    Parameters
+    ----------
+    ways
+        See :class:`Ways`.
+    dwell
+        Seconds that it may stay at a camera between.
+
+    Returns
+    -------
+    ``(camera, first on the way, other camera, last on the way before it)`` to ``(least, most)``.
+    """
+    found = {}
+    for camera in range(len(ways.least)):
+        for first in ways.next_to(camera):
+            waiting = [
+                (float(ways.least[camera, first]), float(ways.most[camera, first]), first, camera)
+            ]
+            seen = {camera}
+            while waiting:
+                least, most, at, before = heapq.heappop(waiting)
+                if at in seen:
+                    continue
+                seen.add(at)
+                found[camera, first, at, before] = (least, most)
+                for after in ways.next_to(at):
+                    if after not in seen:
+                        longer = most + float(ways.most[at, after]) + dwell
+                        entry = (least + float(ways.least[at, after]), longer, after, at)
+                        heapq.heappush(waiting, entry)
+    return found
+
+
+def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0) -> Pairs:
+    """Pairs of visits of which the later can be reached from the earlier in time, by their zones.
+
+    Memory grows with the pairs inside windows, not with the square of the visits.
+
+    Parameters
+    ----------
+    visits
+        ``N`` of them.
+    ways, dwell
+        See :func:`routes`.
+    """
+    parts = []
+    for (camera, first, other, last), (least, most) in routes(ways, dwell).items():
+        leaves = (visits.cameras == camera) & np.isin(visits.went_to, (first, UNKNOWN))
+        arrives = (visits.cameras == other) & np.isin(visits.came_from, (last, UNKNOWN))
+        parts.append(_in_window(visits, leaves, arrives, least, most))
+    return _together(parts, len(visits))
+
+
+def pairs_in_time(visits: Visits, cameras: int, least: float, most: float) -> Pairs:
+    """Pairs of visits at two cameras that follow each other within a window; zones say nothing."""
+    parts = [
+        _in_window(visits, visits.cameras == one, visits.cameras != one, least, most)
+        for one in range(cameras)
+    ]
+    return _together(parts, len(visits))
+
+
+def _in_window(
+    visits: Visits, leaves: NDArray[np.bool_], arrives: NDArray[np.bool_], least: float, most: float
+) -> Pairs:
+    earlier, later = np.flatnonzero(leaves), np.flatnonzero(arrives)
+    later = later[np.argsort(visits.t_in[later], kind="stable")]
+    low = np.searchsorted(visits.t_in[later], visits.t_out[earlier] + least, "left")
+    high = np.searchsorted(visits.t_in[later], visits.t_out[earlier] + most, "right")
+    counts = np.maximum(high - low, 0)
+    first = np.repeat(earlier, counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    second = later[np.repeat(low, counts) + within]
+    # Where cameras overlap, a thing comes to the second one before it leaves the first.
+    forward = visits.t_in[second] > visits.t_in[first]
+    first, second = first[forward], second[forward]
+    gaps = visits.t_in[second] - visits.t_out[first]
+    return Pairs(first, second, gaps, np.full(len(gaps), least), np.full(len(gaps), most))
+
+
+def _together(parts: list[Pairs], count: int) -> Pairs:
+    """All pairs, each once: of several windows the narrowest."""
+    if not parts:
+        none = np.zeros(0)
+        return Pairs(none.astype(np.int64), none.astype(np.int64), none, none, none)
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("first", "second", "gaps", "least", "most")
+    }
+    key = columns["first"] * max(count, 1) + columns["second"]
+    order = np.lexsort((columns["most"] - columns["least"], key))
+    order = order[np.r_[True, np.diff(key[order]) != 0]] if len(order) else order
+    return Pairs(*(column[order] for column in columns.values()))
+
+
+def learnt_ways(ways: Ways, first: Int64Array, second: Int64Array, seconds: Float64Array) -> Ways:
+    """Windows by times that were observed, where there are enough.
+
+    Parameters
+    ----------
+    ways
+        What is known without them.
+    first, second
+        int64 ``(K,)`` cameras that something went between.
+    seconds
+        float64 ``(K,)`` how long each took.
+    """
+    least, most = ways.least.copy(), ways.most.copy()
+    for one, other in np.unique(np.stack([first, second], axis=1), axis=0).tolist():
+        times = seconds[(first == one) & (second == other)]
+        if len(times) >= ENOUGH_TIMES and np.isfinite(least[one, other]):
+            low, early, late, high = np.quantile(times, [0.02, 0.25, 0.75, 0.98])
+            least[one, other] = low - WIDER * (late - early)
+            most[one, other] = high + WIDER * (late - early)
+    return Ways(least, most)
