@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -11,7 +10,6 @@ from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QListWidget,
@@ -23,10 +21,12 @@ from PySide6.QtWidgets import (
 from desktop.bodies.model import PhotoJob
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.field_editors import QuietComboBox
+from desktop.widgets.model_choice import ModelChoice
 from desktop.widgets.parts import button, label
 
 METHODS = {
     "fit": "Fit to the picture",
+    "niki": "Neural inverse kinematics (NIKI)",
     "ik": "Inverse kinematics",
 }
 BLAZEPOSE = "blazepose"
@@ -56,7 +56,6 @@ class Controls(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._detector = 0
         self._thumbnails: dict[str, QIcon] = {}
         self.photos = QListWidget()
         self.photos.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
@@ -69,15 +68,15 @@ class Controls(QWidget):
         self.people.setMinimumHeight(96)
         self.people.currentRowChanged.connect(self.person_chosen)
         self.method = QComboBox()
-        self.method.setToolTip("The fit takes about a second a person; inverse kinematics none.")
+        self.method.setToolTip(
+            "The fit takes about a second a person and meets the picture best; NIKI guesses what is "
+            "hidden; inverse kinematics takes no time."
+        )
         for name, title in METHODS.items():
             self.method.addItem(title, name)
         self.method.currentIndexChanged.connect(lambda _index: self.changed.emit())
-        self.detector = QuietComboBox()
+        self.detector = ModelChoice({BLAZEPOSE: "BlazePose (built in)"}, "A model of keypoints")
         self.detector.setToolTip("RTMPose, RTMO, YOLO-pose and heat map models are recognised.")
-        self.detector.addItem("BlazePose (built in)", BLAZEPOSE)
-        self.detector.addItem("An ONNX model…", "")
-        self.detector.activated.connect(self._detector_chosen)
         self.levels = QuietComboBox()
         self.levels.setToolTip("How small people may be: smaller ones take longer to find.")
         for level, title in enumerate(LEVELS):
@@ -112,7 +111,7 @@ class Controls(QWidget):
         """Parameters of the job."""
         return {
             "method": self.method.currentData(),
-            "detector": self.detector.currentData() or BLAZEPOSE,
+            "detector": self.detector.value,
             "levels": self.levels.currentData(),
             "height": self.known_height_cm,
             "focal": self.focal.value() or None,
@@ -123,16 +122,6 @@ class Controls(QWidget):
         """Centimetres; None where it is not known."""
         value = self.height_cm.value()
         return value if value >= 30 else None
-
-    def use_detector(self, path: str) -> None:
-        """Find people with the ONNX model in a file."""
-        at = self.detector.findData(path)
-        if at < 0:
-            at = self.detector.count() - 1
-            self.detector.insertItem(at, Path(path).name, path)
-            self.detector.setItemData(at, path, Qt.ItemDataRole.ToolTipRole)
-        self.detector.setCurrentIndex(at)
-        self._detector = at
 
     def show_thumbnail(self, job: str, image: QImage) -> None:
         """A small picture beside a photo's line."""
@@ -184,17 +173,6 @@ class Controls(QWidget):
         self.people.addItems(list(lines))
         self.people.setCurrentRow(current)
         self.people.blockSignals(False)
-
-    def _detector_chosen(self, index: int) -> None:
-        if self.detector.itemData(index):
-            self._detector = index
-            return
-        self.detector.setCurrentIndex(self._detector)
-        path, _ = QFileDialog.getOpenFileName(
-            self, "A model of keypoints", "", "ONNX models (*.onnx);;All files (*)"
-        )
-        if path:
-            self.use_detector(path)
 
     def _fill(self, item: QListWidgetItem, job: PhotoJob) -> None:
         if job.id in self._thumbnails:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.bodies.controls import METHODS
 from desktop.bodies.photo_view import PhotoView
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.field_editors import QuietComboBox
@@ -61,7 +62,8 @@ class BodiesStage(QWidget):
         self.compare = QuietComboBox()
         self.compare.setMinimumContentsLength(12)
         self.compare.setAccessibleName("Compare the selected body with another method")
-        for title, method in (("Compare with…", ""), ("Inverse kinematics", "ik"), ("Fit", "fit")):
+        self.compare.addItem("Compare with…", "")
+        for method, title in METHODS.items():
             self.compare.addItem(title, method)
         self.compare.currentIndexChanged.connect(
             lambda _index: self.compare_wanted.emit(self.compare.currentData())

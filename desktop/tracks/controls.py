@@ -17,11 +17,17 @@ from PySide6.QtWidgets import (
 
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.field_editors import QuietComboBox
+from desktop.widgets.model_choice import ModelChoice
 from desktop.widgets.parts import button, label
 from engine.tracks.cameras import Camera
 from engine.tracks.scene import ResultInfo, Scene
 
-TRACKERS = {"jde": "Motion and appearance", "bytetrack": "Overlap (ByteTrack)"}
+TRACKERS = {
+    "jde": "Motion and appearance",
+    "bytetrack": "Overlap (ByteTrack)",
+    "aoa": "Appearance alone, any object (AOA)",
+}
+MOVING = "moving"
 
 
 class Controls(QWidget):
@@ -54,6 +60,8 @@ class Controls(QWidget):
         self.result = QuietComboBox()
         self.result.setAccessibleName("Result")
         self.result.activated.connect(lambda at: self.result_chosen.emit(self.result.itemData(at)))
+        self.detector = ModelChoice({MOVING: "What moves (fixed cameras)"}, "A model that detects")
+        self.detector.setToolTip("YOLOX, YOLOv5, YOLOv8, RT-DETR and DETR models are recognised.")
         self.tracker = QuietComboBox()
         self.tracker.setToolTip("Appearance needs features of the boxes; overlap needs none.")
         for name, title in TRACKERS.items():
@@ -67,6 +75,7 @@ class Controls(QWidget):
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         form.setSpacing(SPACE_S)
         form.addRow("Tracks", self.result)
+        form.addRow("Detector", self.detector)
         form.addRow("Tracker", self.tracker)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
@@ -79,8 +88,12 @@ class Controls(QWidget):
         layout.addLayout(form)
         layout.addWidget(self.export)
 
-    def params(self) -> dict[str, Any]:
-        """Parameters of the job."""
+    def detect_params(self) -> dict[str, Any]:
+        """Parameters of the job that detects."""
+        return {"detectors": [self.detector.value]}
+
+    def track_params(self) -> dict[str, Any]:
+        """Parameters of the job that tracks."""
         return {"tracker": self.tracker.currentData()}
 
     def show_scene(self, scene: Scene | None, result: ResultInfo | None) -> None:

@@ -79,7 +79,7 @@ def scene_of_videos(paths: Sequence[Path], parent: Path) -> Made:
                 )
             )
     scene = Scene.create(fresh_folder(parent, paths[0].stem), cameras)
-    return Made(scene, ("Boxes come from a file, or from triptych detect.",))
+    return Made(scene, ())
 
 
 def scene_of_tracks(path: Path, parent: Path) -> Made:

@@ -1,4 +1,4 @@
-"""The jobs of the Tracks page: how far they are, and when a scene has a new result."""
+"""The jobs of the Tracks page: how far they are, and what they left in which scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from desktop.bridge import Bridge
     from engine.project import Project
 
-KIND = "tracks.track"
+DETECT, TRACK = "tracks.detect", "tracks.track"
+WORDS = {DETECT: "Detecting", TRACK: "Tracking"}
 
 
 class TrackJobs(QObject):
@@ -23,44 +24,49 @@ class TrackJobs(QObject):
     Signals
     -------
     progressed(str)
-        How far the tracker is.
+        How far a job is.
+    detected(str, str)
+        Folder of a scene with new detections, and what is to be told.
     tracked(str, int, str)
         Folder of a scene, number of its new result, and what is to be told.
     """
 
     progressed = Signal(str)
+    detected = Signal(str, str)
     tracked = Signal(str, int, str)
 
     def __init__(self, project: Project, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._project, self._bridge = project, bridge
-        self._own: set[str] = set()
+        self._own: dict[str, str] = {}
         bridge.progressed.connect(self._progressed)
         bridge.finished.connect(self._finished)
         for ended in (bridge.failed, bridge.cancelled):
             ended.connect(self._ended)
 
-    def submit(self, scene: Path, params: Mapping[str, Any]) -> str:
-        """Track a scene; raises what the project says when it cannot be written."""
-        spec = JobSpec(KIND, params, {"scene": scene.resolve()}, device="cpu")
-        job = self._bridge.submit(spec)
-        self._own.add(job)
+    def submit(self, kind: str, scene: Path, params: Mapping[str, Any]) -> str:
+        """Detect or track in a scene; raises what the project says when it cannot be written."""
+        job = self._bridge.submit(JobSpec(kind, params, {"scene": scene.resolve()}, device="auto"))
+        self._own[job] = kind
         return job
 
     def _progressed(self, job: str, done: float, total: float, stage: str) -> None:
         if job in self._own:
-            share = f"{done / total:.0%}" if total > 0 else ""
-            self.progressed.emit(f"Tracking · {share}" if stage else "Tracking")
+            share = f" · {done / total:.0%}" if total > 0 else ""
+            self.progressed.emit(f"{WORDS[self._own[job]]}{share}")
 
     def _finished(self, job: str, _how: object) -> None:
-        if job in self._own:
-            self._own.discard(job)
-            record = self._project.job(job)
-            metrics = record.metrics or {}
-            told = f"{metrics['tracklets']} tracklets of {metrics['boxes']:,} boxes."
-            self.tracked.emit(str(record.spec.inputs["scene"]), int(metrics["result"]), told)
+        kind = self._own.pop(job, None)
+        if kind is None:
+            return
+        record = self._project.job(job)
+        metrics, scene = record.metrics or {}, str(record.spec.inputs["scene"])
+        if kind == DETECT:
+            self.detected.emit(scene, f"{metrics['detections']:,} boxes found.")
+        else:
+            told = f"{metrics['tracklets']:,} tracklets of {metrics['boxes']:,} boxes."
+            self.tracked.emit(scene, int(metrics["result"]), told)
 
     def _ended(self, job: str, *_how: object) -> None:
-        if job in self._own:
-            self._own.discard(job)
+        if self._own.pop(job, None) is not None:
             self.progressed.emit("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
@@ -25,7 +26,7 @@ from desktop.tracks.importing import (
     scene_of_videos,
     tracks_of,
 )
-from desktop.tracks.jobs import TrackJobs
+from desktop.tracks.jobs import DETECT, TRACK, TrackJobs
 from desktop.tracks.model import TracksModel
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
 from desktop.tracks.stage import TimePanel, TracksStage
@@ -97,6 +98,9 @@ class TracksPage(Page):
         self.centre.addWidget(self.stage)
         self.footer = QWidget()
         column = QVBoxLayout(self.footer)
+        self.detect_button = button("Detect in the videos", self.detect)
+        self.detect_button.setToolTip("Find boxes in the videos, with their appearance, to be tracked")
+        column.addWidget(self.detect_button)
         self.run_button = button("Track", self.run_main_action, "primary")
         self.run_button.setToolTip("Link the boxes of this scene with the chosen tracker (Ctrl+Return)")
         column.addWidget(self.run_button)
@@ -131,6 +135,7 @@ class TracksPage(Page):
         self.measures.error_chosen.connect(self._go_to)
         self.jobs.progressed.connect(stage.say)
         self.jobs.tracked.connect(self._tracked)
+        self.jobs.detected.connect(self._detected)
         actions, move = self._services.actions, self.stage
         for name, title, key, icon, do in (
             ("play", "Play or pause", "Space", "play", move.toggle_play),
@@ -185,8 +190,17 @@ class TracksPage(Page):
         if scene is None:
             self.ask_scene()
             return
+        self._submit(TRACK, self.controls.track_params())
+
+    def detect(self) -> None:
+        """Find boxes in the scene's videos."""
+        self._submit(DETECT, self.controls.detect_params())
+
+    def _submit(self, kind: str, params: dict[str, Any]) -> None:
+        scene = self.model.scene
+        assert scene is not None
         try:
-            self.jobs.submit(scene.folder, self.controls.params())
+            self.jobs.submit(kind, scene.folder, params)
         except EngineError as error:
             self.tell(error)
             return
@@ -292,8 +306,15 @@ class TracksPage(Page):
         self.centre.setCurrentIndex(0 if scene is None else 1)
         self.time.setVisible(scene is not None)
         self.controls.show_scene(scene, result)
-        self.run_button.setEnabled(scene is not None)
-        self.stage.say("" if result is not None or scene is None else "Not tracked yet.")
+        videos = scene is not None and any(camera.video for camera in scene.cameras)
+        boxes = scene is not None and bool((scene.detections.tracks == NO_TRACK).any())
+        self.detect_button.setVisible(videos)
+        self.detect_button.setEnabled(scene is not None and not len(scene.detections))
+        self.run_button.setEnabled(boxes)
+        if scene is not None and result is None:
+            self.stage.say("Not tracked yet." if boxes else "No boxes yet: detect, or import a file.")
+        elif scene is None:
+            self.stage.say("")
         if scene is not None:
             self._services.project.put("tracks.scene", str(scene.folder))
         self._changed()
@@ -354,8 +375,13 @@ class TracksPage(Page):
 
     def _tracked(self, folder: str, result: int, text: str) -> None:
         self.stage.say(text)
-        if self.model.scene is not None and str(self.model.scene.folder) == folder:
+        if self.model.scene is not None and str(self.model.scene.folder.resolve()) == folder:
             self.model.choose_result(result)
+
+    def _detected(self, folder: str, text: str) -> None:
+        self.stage.say(text)
+        if self.model.scene is not None and str(self.model.scene.folder.resolve()) == folder:
+            self.model.open(Path(folder))
 
     def _imported(self, notes: list[str]) -> None:
         if notes:

@@ -64,7 +64,7 @@ def settled(qtbot: QtBot, page: BodiesPage) -> None:
 
 
 def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:
-    page.controls.method.setCurrentIndex(1)
+    page.controls.method.setCurrentIndex(page.controls.method.findData("ik"))
     page.start_example()
     settled(qtbot, page)
     assert len(page.people.figures) == 2
@@ -103,7 +103,7 @@ def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tm
     assert page.people.figures[0].recovered.person.keypoints == pytest.approx(before)
     assert not page.model.edits(page.people.result)
 
-    page.stage.compare.setCurrentIndex(2)
+    page.stage.compare.setCurrentIndex(page.stage.compare.findData("niki"))
     qtbot.waitUntil(lambda: "mm apart" in page.stage.legend.text(), timeout=SECONDS)
     settled(qtbot, page)
 
@@ -125,7 +125,6 @@ def test_another_detector_and_smaller_people(page: BodiesPage, monkeypatch: pyte
     answers = iter(["", "/models/rtmpose.onnx"])
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (next(answers), ""))
     ask = controls.detector.findData("")
-    controls.detector.setCurrentIndex(ask)
     controls.detector.activated.emit(ask)
     assert controls.params()["detector"] == "blazepose", "nothing was chosen"
     controls.detector.activated.emit(ask)
@@ -133,7 +132,7 @@ def test_another_detector_and_smaller_people(page: BodiesPage, monkeypatch: pyte
     assert controls.params()["detector"] == "/models/rtmpose.onnx"
     assert controls.params()["levels"] == 4
     RecoverParams.model_validate(controls.params())
-    controls.detector.setCurrentIndex(0)
+    controls.detector.use("blazepose")
     assert controls.params()["detector"] == "blazepose"
 
 
@@ -159,7 +158,7 @@ def person_names(page: BodiesPage) -> tuple[str, ...]:
 
 
 def test_corrections_survive_and_a_click_finds_a_part(qtbot: QtBot, page: BodiesPage) -> None:
-    page.controls.method.setCurrentIndex(1)
+    page.controls.method.setCurrentIndex(page.controls.method.findData("ik"))
     page.accept([EXAMPLE.with_name("one.jpg")])
     settled(qtbot, page)
     page.people.toggle(0, 15)

@@ -27,6 +27,7 @@ from engine.tracks.evaluate import evaluate
 from engine.tracks.formats import TrackFile, read_tracks, write_tracks
 from engine.tracks.scene import Scene
 from engine.tracks.synthetic import make_scene
+from engine.video_writing import write_video
 from tests.desktop.support import WAIT_MS
 
 SECONDS = max(WAIT_MS, 60_000)
@@ -199,6 +200,41 @@ def test_tracking_adds_a_result(qtbot: QtBot, make: Callable[[], TracksPage], tm
     assert page.model.result.name == "bytetrack"
     assert "tracklets" in page.stage.message.text() or page.model.spans
     settled(qtbot, page)
+
+
+def test_a_video_is_detected_and_tracked(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    ground = rng.integers(90, 130, (180, 320, 3), np.uint8)
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(60):
+            picture = ground.copy()
+            if number >= 15:
+                left = 5 * (number - 15)
+                picture[60:110, left : left + 60] = (200, 40, 40)
+            yield picture
+
+    write_video(tmp_path / "street.mp4", frames(), 10)
+    page = make()
+    page.accept([tmp_path / "street.mp4"])
+    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert not page.run_button.isEnabled()
+    assert page.detect_button.isEnabled()
+    page.detect()
+    qtbot.waitUntil(page.run_button.isEnabled, timeout=SECONDS)
+    page.controls.tracker.setCurrentIndex(page.controls.tracker.findData("bytetrack"))
+    page.run_main_action()
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    longest = max(span.boxes for span in page.model.spans)
+    assert longest > 25
+    page.stage.set_time(4.0)
+    settled(qtbot, page)
+    assert page.stage.wall.views[0].picture is not None
+    assert page.stage.wall.views[0].boxes
 
 
 def test_the_example_and_what_cannot_be_opened(
