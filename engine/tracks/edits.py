@@ -20,6 +20,7 @@ from engine.tracks.tracklets import ADDED, Delta, TrackState
 Conflicts = Literal["refuse", "keep_first", "keep_second"]
 
 CONFIRMED = "confirmed"
+CHECKED = "checked"
 LINK = "link"
 MUST, CANNOT = "must", "cannot"
 
@@ -173,6 +174,19 @@ def confirm(state: TrackState, identity: int, confirmed: bool = True) -> Delta:
     """Say that an identity is right (or take that back); later linking must not change it."""
     state.members(identity)
     return _mark(state, CONFIRMED, str(identity), True if confirmed else None)
+
+
+def check(state: TrackState, key: str, fingerprint: str) -> Delta:
+    """Say that a suspicious event is right; it comes back when what it is about changes.
+
+    Parameters
+    ----------
+    state
+        Who is who now.
+    key, fingerprint
+        Of the event and of its tracklets, see :mod:`engine.tracks.events`.
+    """
+    return _mark(state, CHECKED, key, fingerprint)
 
 
 def link(state: TrackState, first: int, second: int, kind: str | None) -> Delta:

@@ -119,7 +119,8 @@ class TrackState:
         rows = np.flatnonzero(tracklets != NO_TRACK)
         order = rows[np.lexsort((detections.frames[rows], tracklets[rows]))]
         ids, starts = np.unique(tracklets[order], return_index=True)
-        for tracklet, group in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+        groups = np.split(order, starts[1:]) if len(ids) else []
+        for tracklet, group in zip(ids.tolist(), groups, strict=True):
             self._rows_of[tracklet] = group
             self._identity_of.setdefault(tracklet, tracklet)
             self._highest = max(self._highest, tracklet)
