@@ -24,7 +24,10 @@ def configure_associate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--distance", type=float, metavar="X", help="of looks, for one object; 0.6, without zones 0.3"
     )
-    parser.add_argument("--learn", action="store_true", help="learn travel times from what is found")
+    parser.add_argument(
+        "--learn", action=argparse.BooleanOptionalAction, default=True,
+        help="learn travel times from what is sure",
+    )  # fmt: skip
     parser.add_argument("--name", default="", help="of the new result in the scene")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the links")
     add_json(parser)
@@ -64,6 +67,7 @@ def run_associate(options: argparse.Namespace) -> int:
     tell(
         f"{figures['tracklets']} tracklets are {figures['identities']} objects, "
         f"{figures['in_several_cameras']} of them in several cameras; {figures['unsure']} of "
-        f"{figures['links']} links are unsure. The scene has them as {figures['name']!r}."
+        f"{figures['links']} links are unsure, {figures['missing']} times one is missing where it "
+        f"should be. The scene has them as {figures['name']!r}."
     )
     return OK

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
-from engine.tracks.association import AssociateOptions, Association, associate
+from engine.tracks.association import AssociateOptions, Association, associate, missing
 from engine.tracks.boxes import Int64Array
 from engine.tracks.edits import CANNOT, CONFIRMED, LINK, MUST
 from engine.tracks.scene import ResultInfo, Scene
@@ -44,8 +44,9 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
 
     Adds a result in which the tracklets have identities over all cameras; edits of the old one are in
     it. What a reviewer confirmed stays, what must or cannot be one is respected. Saves the links as
-    JSON, unsure ones marked. Returns the metrics ``result``, ``name``, ``tracklets``, ``identities``,
-    ``in_several_cameras``, ``links``, ``unsure``, ``seconds``.
+    JSON, unsure ones marked, and what should be at another camera and is not. Returns the metrics
+    ``result``, ``name``, ``tracklets``, ``identities``, ``in_several_cameras``, ``links``, ``unsure``,
+    ``missing``, ``seconds``.
 
     Raises
     ------
@@ -84,7 +85,18 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
             name, rows, tracklets + offset,
             {tracklet + offset: identity for tracklet, identity in identities.items()}, about,
         )  # fmt: skip
-        links = _link_rows(visits, found, [camera.name for camera in scene.cameras], offset)
+        names = [camera.name for camera in scene.cameras]
+        links = _link_rows(visits, found, names, offset)
+        lacking = [
+            {
+                "tracklet": visits.tracklets[lack.visit][0] + offset,
+                "seen_at": names[visits.cameras[lack.visit]],
+                "missing_at": names[lack.camera],
+                "from": round(lack.start, 3),
+                "until": round(lack.end, 3),
+            }
+            for lack in missing(visits, found, scene.cameras)
+        ]
     cameras: dict[int, set[int]] = {}
     at = dict(zip(boxes.tracks.tolist(), boxes.cameras.tolist(), strict=True))
     for tracklet, identity in identities.items():
@@ -97,8 +109,9 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         "in_several_cameras": sum(len(seen) > 1 for seen in cameras.values()),
         "links": len(links),
         "unsure": sum(bool(link["unsure"]) for link in links),
+        "missing": len(lacking),
     }
-    data = json.dumps({"links": links}, indent=1).encode()
+    data = json.dumps({"links": links, "missing": lacking}, indent=1).encode()
     ctx.save(LINKS, data, "application/json", {"tracks": figures, "prompt": made.name})
     return {**figures, "seconds": round(ctx.seconds, 3), "device": "cpu"}
 

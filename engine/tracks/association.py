@@ -35,6 +35,8 @@ from engine.tracks.visits import Visits
 
 CUTS = {"on": 0.6, "off": 0.3}
 """Distance of looks up to which visits are one object, with zones and without."""
+FEW = 5
+"""With fewer visits at a camera, looks are compared as they are."""
 ROUNDS = 3
 SETTLED = 0.01
 """Share of links below which another round of learning changes too little to go on."""
@@ -63,7 +65,7 @@ class AssociateOptions(BaseModel):
         description="Distance of looks up to which visits are one; null: 0.6, without zones 0.3.",
     )  # fmt: skip
     learn: bool = Field(
-        default=False, description="Learn travel times from what was found, and repeat."
+        default=True, description="Learn travel times from what is sure, where there is enough of it."
     )
     join_parts: bool = Field(
         default=True,
@@ -102,6 +104,26 @@ class Links:
 
     def __len__(self) -> int:
         return len(self.first)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that should be at a camera and was not found there.
+
+    Attributes
+    ----------
+    visit
+        Of which its zones promise that.
+    camera
+        Where it should be.
+    start, end
+        From when until when; seconds.
+    """
+
+    visit: int
+    camera: int
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -178,6 +200,38 @@ def associate(
     return found
 
 
+def missing(visits: Visits, found: Association, cameras: Sequence[Camera]) -> list[Missing]:
+    """Visits whose zones promise another camera that has nothing of them.
+
+    Only what its window and that camera's video allow to be sure of.
+
+    Parameters
+    ----------
+    visits, cameras
+        As given to :func:`associate`.
+    found
+        What it returned.
+    """
+    starts = np.array([camera.offset for camera in cameras])
+    lengths = np.array([camera.frames / camera.fps if camera.frames else np.inf for camera in cameras])
+    told = []
+    for after, linked in ((True, found.links.first), (False, found.links.second)):
+        others = visits.went_to if after else visits.came_from
+        for at in np.setdiff1d(np.flatnonzero(others >= 0), linked).tolist():
+            one, other = int(visits.cameras[at]), int(others[at])
+            way = (one, other) if after else (other, one)
+            if not np.isfinite(found.ways.least[way]):
+                continue
+            least, most = float(found.ways.least[way]), float(found.ways.most[way])
+            if after:
+                start, end = float(visits.t_out[at]) + least, float(visits.t_out[at]) + most
+            else:
+                start, end = float(visits.t_in[at]) - most, float(visits.t_in[at]) - least
+            if start >= starts[other] and end <= starts[other] + lengths[other]:
+                told.append(Missing(at, other, start, end))
+    return told
+
+
 def _round(
     visits: Visits,
     looks: Float64Array,
@@ -197,9 +251,16 @@ def _round(
             low * count + high for one, other in apart for low, high in ((one, other), (other, one))
         ]
         pairs = pairs.select(~np.isin(pairs.first * count + pairs.second, never))
-    alike = np.einsum("nd,nd->n", looks[pairs.first], looks[pairs.second])
+    # What few things at a camera have in common is not the camera's look.
+    few = np.bincount(visits.cameras, minlength=cameras)[visits.cameras] < FEW
+    plain = few[pairs.first] | few[pairs.second]
+    alike = np.where(plain, _cosines(visits.looks, pairs), _cosines(looks, pairs))
     identities = _clusters(pairs, alike, cut, len(visits))
     return Association(identities, _links(visits, pairs, alike, identities), ways)
+
+
+def _cosines(looks: Float64Array, pairs: Pairs) -> Float64Array:
+    return np.asarray(np.einsum("nd,nd->n", looks[pairs.first], looks[pairs.second]))
 
 
 def _clusters(pairs: Pairs, alike: Float64Array, cut: float, count: int) -> Int64Array:

@@ -30,7 +30,7 @@ from engine.tracks.visits import visits_of
 CUTS = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4)
 WAYS = {
     "zones": AssociateOptions(),
-    "zones, learnt times": AssociateOptions(learn=True),
+    "zones, one window": AssociateOptions(learn=False),
     "no zones": AssociateOptions(zones="off"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.job import Cancelled, Failed, Finished, JobSpec
 from engine.runner import run_job
 from engine.tracks import edits
 from engine.tracks.associate_job import AssociateParams
-from engine.tracks.association import AssociateOptions, _clusters, associate
+from engine.tracks.association import AssociateOptions, _clusters, associate, missing
 from engine.tracks.boxes import Boxes, concatenate
 from engine.tracks.camera_graph import Pairs, Ways, learnt_ways, possible_pairs, routes, ways_of
 from engine.tracks.cameras import Camera, Zone
@@ -180,7 +181,7 @@ def test_windows_are_learnt_from_enough_times(rng: np.random.Generator) -> None:
     seconds = 20 + rng.random(40)
     there = np.zeros(40, np.int64)
     found = learnt_ways(ways, there, there + 1, seconds)
-    assert 19 < found.least[0, 1] < seconds.min() < seconds.max() < found.most[0, 1] < 22
+    assert 18 < found.least[0, 1] < seconds.min() < seconds.max() < found.most[0, 1] < 23
     assert (found.least[1, 0], found.most[1, 0]) == (0, 120)
     few = learnt_ways(ways, there[:7], there[:7] + 1, seconds[:7])
     assert (few.least[0, 1], few.most[0, 1]) == (0, 120)
@@ -260,6 +261,44 @@ def test_synthetic_networks(name: str, least: float) -> None:
         cameras = [camera.name for camera in scene.cameras]
         result = evaluate_network(scene.truth, predicted, cameras, several_cameras_only=True)
         assert result.network.figures["IDF1"] > least
+
+
+@pytest.mark.slow
+def test_learnt_times_help_where_there_is_enough_to_learn_from() -> None:
+    """Ten minutes; every true passage is a tracklet, so that only the association counts."""
+    scene = make_scene("hard", 41, seconds=600)
+    real = scene.sources >= 0
+    boxes, sources = scene.detections.select(real), scene.sources[real]
+    keys = np.stack([sources, boxes.cameras], axis=1)
+    passages, tracklets = np.unique(keys, axis=0, return_inverse=True)
+    visits = visits_of(boxes.replace(tracks=tracklets.reshape(-1)), scene.cameras, join_parts=False)
+    vehicles = passages[[names[0] for names in visits.tracklets], 0]
+
+    def figure(learn: bool) -> float:
+        """F1 over pairs."""
+        found = associate(visits, scene.cameras, AssociateOptions(learn=learn)).identities
+        same, true = (labels[:, None] == labels for labels in (found, vehicles))
+        extra = len(vehicles)  # everything is with itself
+        return float(2 * ((same & true).sum() - extra) / (same.sum() + true.sum() - 2 * extra))
+
+    assert figure(True) > figure(False) > 0.97
+
+
+def test_what_is_missing_is_told_where_it_is_sure() -> None:
+    cameras = [replace(camera, frames=3000) for camera in road()]
+    rows = [
+        (0, OUTSIDE, 1, 0, 5),  # should be at the second until 125
+        (1, 2, OUTSIDE, 200, 205),  # should have been at the third from 80
+        (2, 1, OUTSIDE, 60, 65),  # may have been there before the video began
+        (0, OUTSIDE, 1, 250, 255),  # may come after the end
+        (1, UNKNOWN, OUTSIDE, 100, 105),
+    ]
+    visits = seen(*rows)
+    found = associate(visits, cameras)
+    told = [(one.visit, one.camera, one.start, one.end) for one in missing(visits, found, cameras)]
+    assert told == [(0, 1, 5, 125), (1, 2, 80, 200)]
+    linked = seen((0, OUTSIDE, 1, 0, 5), (1, 0, OUTSIDE, 30, 35), looks=LOOKS[[0, 0]])
+    assert missing(linked, associate(linked, cameras), cameras) == []
 
 
 # --- job and command ------------------------------------------------------------------------------
