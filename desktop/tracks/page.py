@@ -29,6 +29,8 @@ from desktop.tracks.importing import (
 from desktop.tracks.jobs import DETECT, TRACK, TrackJobs
 from desktop.tracks.model import TracksModel
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
+from desktop.tracks.review import Review, define
+from desktop.tracks.review_panel import ReviewPanel
 from desktop.tracks.stage import TimePanel, TracksStage
 from desktop.tracks.undo import SceneUndo
 from desktop.widgets.page_frame import PageFrame
@@ -73,10 +75,13 @@ class TracksPage(Page):
         self.stage = TracksStage(theme, self.model)
         self.time = TimePanel(theme, self.model, self.stage)
         self.editing = Editing(self.model, lambda: self.stage.time, self.tell, self)
+        self.review = Review(self.model, self.stage, self.tell, self)
+        self.suspicious = ReviewPanel(self.review, self.model, self.time.timeline)
         self.identities, self.edits = IdentitiesPanel(), EditsPanel()
         self.measures = MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
+        self.inspector.addTab(self.suspicious, "Review")
         self.inspector.addTab(self.identities, "Identities")
         self.inspector.addTab(self.edits, "Edits")
         self.inspector.addTab(self.measures, "Measures")
@@ -173,6 +178,7 @@ class TracksPage(Page):
         ):
             actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE)
             actions.connect(f"{WORKSPACE}.{name}", do)
+        define(actions, WORKSPACE, self.review)
 
     # --- page protocol ----------------------------------------------------------------------------
 

@@ -67,8 +67,8 @@ class Event:
         P(wrong).
     boxes
         How many boxes would be right if it were.
-    reason
-        In words.
+    amount
+        What its kind is measured in, as :data:`REASONS` tells it.
     """
 
     kind: str
@@ -77,12 +77,16 @@ class Event:
     tracklets: tuple[int, ...]
     chance: float
     boxes: int
-    reason: str
+    amount: float
 
     @property
     def score(self) -> float:
         """Boxes to win: what events are ordered by."""
         return self.chance * self.boxes
+
+    def reason(self, names: Sequence[object] | None = None) -> str:
+        """In words; ``names`` are what its tracklets are called where that is not their number."""
+        return REASONS[self.kind].format(*(names or self.tracklets), amount=self.amount)
 
     @property
     def key(self) -> str:
@@ -155,16 +159,13 @@ def fingerprint(state: TrackState, tracklets: Sequence[int]) -> str:
 def _told(flat: Flat, kind: str, found: Found) -> list[Event]:
     names = flat.names[found.tracklets]
     cameras = flat.cameras[found.tracklets[:, 0]]
+    columns = (cameras, found.frames, found.chances, found.boxes, found.amounts)
     return [
-        Event(
-            kind, camera, frame, tuple(who), chance, boxes,
-            REASONS[kind].format(*who, amount=amount),
+        Event(kind, camera, frame, tuple(who), chance, boxes, amount)
+        for who, camera, frame, chance, boxes, amount in zip(
+            names.tolist(), *(column.tolist() for column in columns), strict=True
         )
-        for camera, frame, who, chance, boxes, amount in zip(
-            cameras.tolist(), found.frames.tolist(), names.tolist(), found.chances.tolist(),
-            found.boxes.tolist(), found.amounts.tolist(), strict=True,
-        )
-    ]  # fmt: skip
+    ]
 
 
 def _unexplained(found: Found, cause: Found) -> Found:

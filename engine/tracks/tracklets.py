@@ -7,6 +7,7 @@ never changed: a state says only which box belongs to which tracklet. It changes
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from dataclasses import dataclass, field
@@ -202,6 +203,17 @@ class TrackState:
     def free_id(self) -> int:
         """A number that neither a tracklet nor an identity ever had."""
         return self._highest + 1
+
+    def copy(self) -> TrackState:
+        """The same, to be looked at on another thread while this one changes; boxes are shared."""
+        other = copy.copy(self)
+        other.marks = {kind: dict(values) for kind, values in self.marks.items()}
+        other._identity_of = dict(self._identity_of)
+        other._rows_of = dict(self._rows_of)  # its arrays are exchanged, never written to
+        other._members = {identity: set(members) for identity, members in self._members.items()}
+        other._owner = self._owner.copy()
+        other._owner_of_added = self._owner_of_added.copy()
+        return other
 
     def digest(self) -> tuple[Any, ...]:
         """Equal for equal states: tracklets with their boxes, identities, marks."""

@@ -69,7 +69,8 @@ def make(
 
 
 def settled(qtbot: QtBot, page: TracksPage) -> None:
-    qtbot.waitUntil(lambda: not page.background.busy and not page.stage.wall.busy, timeout=SECONDS)
+    parts = (page.background, page.stage.wall, page.review)
+    qtbot.waitUntil(lambda: not any(part.busy for part in parts), timeout=SECONDS)
 
 
 def walk(swapped: bool) -> Boxes:
@@ -140,6 +141,93 @@ def test_a_swap_is_mended_with_keys_and_stays_mended(
     assert after == 1.0
     page.compare_with(truth)
     qtbot.waitUntil(lambda: "IDF1 1.000" in page.measures.text.text(), timeout=SECONDS)
+
+
+def crowd(swapped: bool) -> Boxes:
+    """Six walkers; a tracker exchanged the first two, who walk in opposite directions, at frame 30."""
+    frames, who = np.tile(np.arange(60), 6), np.repeat(np.arange(1, 7), 60)
+    way = np.where(who % 2 == 1, 1, -1)
+    x = 310 - way * 240 + way * 8 * frames
+    y = 20 + 120 * ((who - 1) // 2) + 60 * (who % 2)
+    xywh = np.stack([x, y, np.full(360, 40), np.full(360, 80)], axis=1)
+    named = np.where(swapped & (frames >= SWAP_FROM) & (who <= 2), 3 - who, who)
+    return Boxes.of(frames, xywh, tracks=named)
+
+
+def test_a_planted_swap_is_among_the_first_events_and_is_mended_there(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    page = make()
+    page.accept([write(tmp_path / "cam.txt", crowd(swapped=True))])
+    qtbot.waitUntil(lambda: bool(page.review.events), timeout=SECONDS)
+    settled(qtbot, page)
+    before = evaluate(crowd(swapped=False), crowd(swapped=True)).figures["IDF1"]
+    page.setFocus()
+    for _ in range(5):
+        key(page, "N")
+        event = page.review.event
+        if event.kind == "swap":
+            break
+    assert event.kind == "swap"
+    assert page.suspicious.list.item(page.review.at).text().startswith("Exchanged · cam, 0:03.0\n")
+    assert page.stage.time == pytest.approx(SWAP_FROM / 10)
+    assert set(page.model.selection) == set(event.tracklets)
+    wrong = page.model.state.digest()
+    key(page, "W")
+    mended = page.model.state.digest()
+    key(page, "Z")
+    assert page.model.state.digest() == wrong
+    QTest.keyClick(page, Qt.Key.Key_Z, Qt.KeyboardModifier.ShiftModifier)
+    assert page.model.state.digest() == mended
+    settled(qtbot, page)
+    assert event.key not in {other.key for other in page.review.events}
+
+    page = make()  # reopened
+    qtbot.waitUntil(lambda: page.model.result is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert page.model.state.digest() == mended
+    page.export_to(tmp_path / "out.txt", "mot")
+    settled(qtbot, page)
+    after = evaluate(crowd(swapped=False), read_tracks(tmp_path / "out.txt").boxes).figures["IDF1"]
+    assert after - before == pytest.approx(event.boxes / 360) == 60 / 360
+
+
+def test_events_are_accepted_and_rejected_with_keys(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    boxes = crowd(swapped=True)
+    lost = boxes.replace(tracks=np.where((boxes.tracks == 5) & (boxes.frames > 20), 9, boxes.tracks))
+    page = make()
+    page.accept([write(tmp_path / "cam.txt", lost.select((lost.tracks != 5) | (lost.frames < 16)))])
+    qtbot.waitUntil(lambda: len(page.review.events) == 2, timeout=SECONDS)
+    settled(qtbot, page)
+    assert [event.kind for event in page.review.events] == ["swap", "lost"]
+    assert (
+        page.suspicious.list.item(1).text().endswith("5 is lost; 9 goes on from there 5 frames later")
+    )
+    assert len(page.time.timeline._markers) == 2
+    page.setFocus()
+    key(page, "Return")  # nothing is current yet
+    assert page.edits.list.count() == 0
+    page.suspicious.list.setCurrentRow(1)
+    assert page.stage.time == pytest.approx(2.1)
+    page.setFocus()
+    key(page, "Return")
+    settled(qtbot, page)
+    assert "goes on as" in page.edits.list.item(0).text()
+    assert [event.kind for event in page.review.events] == ["swap"]
+    key(page, "N")
+    key(page, "X")
+    settled(qtbot, page)
+    assert page.review.events == []
+    assert page.suspicious.count.text() == "Nothing looks suspicious."
+    key(page, "Z")
+    settled(qtbot, page)
+    assert [event.kind for event in page.review.events] == ["swap"]
+    key(page, "P")
+    key(page, "Return")
+    settled(qtbot, page)
+    assert page.review.events == []
 
 
 def test_the_other_keys(qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path) -> None:

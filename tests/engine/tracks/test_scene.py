@@ -164,6 +164,20 @@ def test_commands_do_what_they_say(scene: Scene) -> None:
         edits.merge_tracklets(state, a, state.tracklets[-1])
 
 
+def test_a_copy_stays_what_it_was(scene: Scene) -> None:
+    state = scene.state(1)
+    other, before = state.copy(), state.digest()
+    a, b = state.tracklets[:2]
+    scene.edit(1, "swap", edits.swap(state, a, b, 10))
+    scene.edit(1, "fill", edits.fill(state, a))
+    scene.edit(1, "confirm", edits.confirm(state, state.identity_of(a)))
+    scene.edit(1, "join", edits.reassign(state, [a], state.identity_of(b)))
+    assert state.digest() != before
+    assert other.digest() == before
+    assert other.members(other.identity_of(a)) != state.members(state.identity_of(a))
+    assert len(other.boxes()) < len(state.boxes())
+
+
 def test_cameras_and_zones_are_edits(scene: Scene) -> None:
     zone = Zone("north", SQUARE, "c2")
     scene.set_zones(0, [zone])

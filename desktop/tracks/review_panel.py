@@ -1,0 +1,93 @@
+"""The inspector's list of suspicious events."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+
+from desktop.theme import SPACE_M, SPACE_S
+from desktop.tracks.model import TracksModel
+from desktop.tracks.review import MENDS, MOST, Review
+from desktop.widgets.parts import button, label
+from desktop.widgets.timeline import Timeline, clock
+
+TITLES = {
+    "swap": "Exchanged",
+    "lost": "Lost and found",
+    "together": "At two places",
+    "double": "Double",
+    "jump": "Leap",
+    "size": "Size",
+    "look": "Another look",
+    "born": "Out of nowhere",
+    "died": "Into nowhere",
+    "glimpse": "A single box",
+}
+
+
+class ReviewPanel(QWidget):
+    """Events, those most worth looking at first, and what can be done about the current one."""
+
+    def __init__(self, review: Review, model: TracksModel, timeline: Timeline) -> None:
+        super().__init__()
+        self._review, self._model, self._timeline = review, model, timeline
+        self.count = label("", "muted", wrap=True)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Suspicious events")
+        self.list.setWordWrap(True)
+        self.list.setSpacing(2)
+        self.list.currentRowChanged.connect(self._row)
+        self.accept = button("Mend", review.accept, "primary")
+        self.accept.setToolTip("Do what the event suggests (Return)")
+        self.reject = button("It is right", review.reject)
+        self.reject.setToolTip("Not to be shown again unless its tracks change (X)")
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_S)
+        row.addWidget(self.accept, 1)
+        row.addWidget(self.reject, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
+        layout.setSpacing(SPACE_S)
+        layout.addWidget(self.count)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(row)
+        review.found.connect(self._fill)
+        review.moved.connect(self._moved)
+        self._fill()
+
+    def _fill(self) -> None:
+        events, scene = self._review.events, self._model.scene
+        self.list.blockSignals(True)
+        self.list.clear()
+        times = []
+        for event in events if scene is not None else ():
+            camera = scene.cameras[event.camera]
+            times.append(camera.offset + event.frame / camera.fps)
+            text = (
+                f"{TITLES[event.kind]} · {camera.name}, {clock(times[-1])}\n{self._review.words(event)}"
+            )
+            item = QListWidgetItem(text)
+            item.setToolTip(f"Wrong with {event.chance:.0%}; {event.boxes} boxes would be right")
+            self.list.addItem(item)
+        self.list.blockSignals(False)
+        self._timeline.set_markers(times)
+        worth = sum(event.score for event in events)
+        many = f"{MOST} or more" if len(events) == MOST else str(len(events))
+        self.count.setText(
+            f"{many} places to look at, about {worth:,.0f} boxes to put right. Next: N, before: P."
+            if events
+            else "Nothing looks suspicious."
+            if self._model.state is not None
+            else "Suspicious places of tracks are listed here."
+        )
+        self._moved()
+
+    def _moved(self) -> None:
+        event = self._review.event
+        self.list.blockSignals(True)
+        self.list.setCurrentRow(self._review.at if event is not None else -1)
+        self.list.blockSignals(False)
+        self.accept.setEnabled(event is not None and event.kind in MENDS)
+        self.reject.setEnabled(event is not None)
+
+    def _row(self, row: int) -> None:
+        self._review.go(row)
