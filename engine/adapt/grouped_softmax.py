@@ -86,7 +86,7 @@ class GroupedSoftmax(nn.Module):
 
         The background's group is the last, (background, object).
         """
-        return self.linear(features)  # type: ignore[no-any-return]
+        return self.linear(features)
 
     def loss(self, logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The sum of the groups' cross-entropies, each the mean over the examples that count in it.
