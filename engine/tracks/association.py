@@ -40,6 +40,9 @@ FEW = 5
 ROUNDS = 3
 SETTLED = 0.01
 """Share of links below which another round of learning changes too little to go on."""
+RIVALS = 0.2
+"""How much less alike than the limit a pair may be to count as a rival of better ones."""
+AT_ONCE = 100_000
 SURE_MARGIN = 0.15
 """By how much a link must look better than the next one for its time to be learnt from."""
 
@@ -88,7 +91,7 @@ class Links:
         float64 ``(K,)`` cosine of their looks.
     margin
         float64 ``(K,)`` by how much more alike they are than either is to the best other visit that was
-        possible; infinite where there was none.
+        possible and looked anything like it; infinite where there was none.
     seconds
         float64 ``(K,)`` from the one to the other.
     place
@@ -241,26 +244,34 @@ def _round(
     options: AssociateOptions,
     apart: Collection[tuple[int, int]],
 ) -> Association:
-    if options.zones == "on":
-        pairs = possible_pairs(visits, ways, options.dwell_seconds)
-    else:
-        pairs = pairs_in_time(visits, cameras, options.least_seconds, options.most_seconds)
-    if apart:
-        count = len(visits)
-        never = [
-            low * count + high for one, other in apart for low, high in ((one, other), (other, one))
-        ]
-        pairs = pairs.select(~np.isin(pairs.first * count + pairs.second, never))
     # What few things at a camera have in common is not the camera's look.
     few = np.bincount(visits.cameras, minlength=cameras)[visits.cameras] < FEW
-    plain = few[pairs.first] | few[pairs.second]
-    alike = np.where(plain, _cosines(visits.looks, pairs), _cosines(looks, pairs))
-    identities = _clusters(pairs, alike, cut, len(visits))
+    count = len(visits)
+    never = [low * count + high for one, other in apart for low, high in ((one, other), (other, one))]
+
+    def compare(first: Int64Array, second: Int64Array) -> Float64Array:
+        plain = few[first] | few[second]
+        return np.where(plain, _cosines(visits.looks, first, second), _cosines(looks, first, second))
+
+    def keep(first: Int64Array, second: Int64Array) -> NDArray[np.bool_]:
+        near = compare(first, second) >= 1 - cut - RIVALS
+        return near & ~np.isin(first * count + second, never) if never else near
+
+    if options.zones == "on":
+        pairs = possible_pairs(visits, ways, options.dwell_seconds, keep)
+    else:
+        pairs = pairs_in_time(visits, cameras, options.least_seconds, options.most_seconds, keep)
+    alike = compare(pairs.first, pairs.second)
+    identities = _clusters(pairs, alike, cut, count)
     return Association(identities, _links(visits, pairs, alike, identities), ways)
 
 
-def _cosines(looks: Float64Array, pairs: Pairs) -> Float64Array:
-    return np.asarray(np.einsum("nd,nd->n", looks[pairs.first], looks[pairs.second]))
+def _cosines(looks: Float64Array, first: Int64Array, second: Int64Array) -> Float64Array:
+    found = np.empty(len(first))
+    for start in range(0, len(first), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found[part] = np.einsum("nd,nd->n", looks[first[part]], looks[second[part]])
+    return found
 
 
 def _clusters(pairs: Pairs, alike: Float64Array, cut: float, count: int) -> Int64Array:

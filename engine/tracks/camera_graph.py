@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,10 +119,14 @@ def routes(ways: Ways, dwell: float = 40.0) -> dict[tuple[int, int, int, int], t
     return found
 
 
-def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0) -> Pairs:
+Keep = Callable[[Int64Array, Int64Array], NDArray[np.bool_]]
+"""Which of some pairs of visits are worth keeping: asked for a part of them at a time."""
+
+
+def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0, keep: Keep | None = None) -> Pairs:
     """Pairs of visits of which the later can be reached from the earlier in time, by their zones.
 
-    Memory grows with the pairs inside windows, not with the square of the visits.
+    Memory grows with the pairs that are kept, not with the square of the visits.
 
     Parameters
     ----------
@@ -130,26 +134,35 @@ def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0) -> Pairs:
         ``N`` of them.
     ways, dwell
         See :func:`routes`.
+    keep
+        See :data:`Keep`; all, without it.
     """
     parts = []
     for (camera, first, other, last), (least, most) in routes(ways, dwell).items():
         leaves = (visits.cameras == camera) & np.isin(visits.went_to, (first, UNKNOWN))
         arrives = (visits.cameras == other) & np.isin(visits.came_from, (last, UNKNOWN))
-        parts.append(_in_window(visits, leaves, arrives, least, most))
+        parts.append(_in_window(visits, leaves, arrives, least, most, keep))
     return _together(parts, len(visits))
 
 
-def pairs_in_time(visits: Visits, cameras: int, least: float, most: float) -> Pairs:
+def pairs_in_time(
+    visits: Visits, cameras: int, least: float, most: float, keep: Keep | None = None
+) -> Pairs:
     """Pairs of visits at two cameras that follow each other within a window; zones say nothing."""
     parts = [
-        _in_window(visits, visits.cameras == one, visits.cameras != one, least, most)
+        _in_window(visits, visits.cameras == one, visits.cameras != one, least, most, keep)
         for one in range(cameras)
     ]
     return _together(parts, len(visits))
 
 
 def _in_window(
-    visits: Visits, leaves: NDArray[np.bool_], arrives: NDArray[np.bool_], least: float, most: float
+    visits: Visits,
+    leaves: NDArray[np.bool_],
+    arrives: NDArray[np.bool_],
+    least: float,
+    most: float,
+    keep: Keep | None,
 ) -> Pairs:
     earlier, later = np.flatnonzero(leaves), np.flatnonzero(arrives)
     later = later[np.argsort(visits.t_in[later], kind="stable")]
@@ -162,6 +175,9 @@ def _in_window(
     # Where cameras overlap, a thing comes to the second one before it leaves the first.
     forward = visits.t_in[second] > visits.t_in[first]
     first, second = first[forward], second[forward]
+    if keep is not None:
+        kept = keep(first, second)
+        first, second = first[kept], second[kept]
     gaps = visits.t_in[second] - visits.t_out[first]
     return Pairs(first, second, gaps, np.full(len(gaps), least), np.full(len(gaps), most))
 

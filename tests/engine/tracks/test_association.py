@@ -230,6 +230,17 @@ def test_objects_along_a_road_in_both_directions() -> None:
     assert without.identities[:3].tolist() == [without.identities[0]] * 3
 
 
+def test_margins_are_to_the_next_best_at_the_same_camera() -> None:
+    """The second of two that come could be it as well; the third looks like nothing of the kind."""
+    near = 0.9 * LOOKS[0] + np.sqrt(1 - 0.81) * LOOKS[1]
+    rows = [(0, OUTSIDE, 1, 0, 5), *((1, 0, OUTSIDE, at, at + 5) for at in (30, 40, 50))]
+    found = associate(seen(*rows, looks=[LOOKS[0], LOOKS[0], near, LOOKS[2]]), road(2))
+    assert list(zip(found.links.first.tolist(), found.links.second.tolist(), strict=True)) == [(0, 1)]
+    np.testing.assert_allclose(found.links.margin, 0.1)
+    alone = associate(seen(*rows[:2], looks=[LOOKS[0], LOOKS[0]]), road(2))
+    assert alone.links.margin.tolist() == [np.inf]
+
+
 def test_nothing_one_visit_and_no_zones() -> None:
     nothing = Visits(
         (), *(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0), np.zeros(0), np.zeros((0, 4))
