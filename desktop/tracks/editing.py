@@ -132,6 +132,23 @@ class Editing(QObject):
                 lambda state: edits.fill(state, chosen[0], LONGEST_GAP),
             )
 
+    def judge(self, first: int, second: int, right: bool) -> None:
+        """Say that a link between cameras is right, or wrong: then they are two."""
+        state = self._model.state
+        if state is None:
+            return
+        if not right and state.identity_of(first) == state.identity_of(second):
+            self._model.edit(
+                "reassign",
+                f"Tracklet {second} parted from {first}",
+                lambda state: edits.reassign(state, [second], None),
+            )
+        self._model.edit(
+            "link",
+            f"Tracklets {first} and {second} {'are' if right else 'are not'} the same object",
+            lambda state: edits.link(state, first, second, edits.MUST if right else edits.CANNOT),
+        )
+
     def confirm(self) -> None:
         """Say that the selected identity is right, or take that back."""
         identity, state = self._model.identity, self._model.state

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from desktop.bridge import Bridge
     from engine.project import Project
 
-DETECT, TRACK = "tracks.detect", "tracks.track"
-WORDS = {DETECT: "Detecting", TRACK: "Tracking"}
+DETECT, TRACK, ASSOCIATE = "tracks.detect", "tracks.track", "tracks.associate"
+WORDS = {DETECT: "Detecting", TRACK: "Tracking", ASSOCIATE: "Linking"}
 
 
 class TrackJobs(QObject):
@@ -28,7 +28,7 @@ class TrackJobs(QObject):
     detected(str, str)
         Folder of a scene with new detections, and what is to be told.
     tracked(str, int, str)
-        Folder of a scene, number of its new result, and what is to be told.
+        Folder of a scene, number of its new result (of tracking or linking), what is to be told.
     """
 
     progressed = Signal(str)
@@ -63,6 +63,12 @@ class TrackJobs(QObject):
         metrics, scene = record.metrics or {}, str(record.spec.inputs["scene"])
         if kind == DETECT:
             self.detected.emit(scene, f"{metrics['detections']:,} boxes found.")
+        elif kind == ASSOCIATE:
+            told = (
+                f"{metrics['identities']:,} identities, {metrics['in_several_cameras']:,} of them in "
+                f"several cameras; {metrics['unsure']:,} of {metrics['links']:,} links are unsure."
+            )
+            self.tracked.emit(scene, int(metrics["result"]), told)
         else:
             told = f"{metrics['tracklets']:,} tracklets of {metrics['boxes']:,} boxes."
             self.tracked.emit(scene, int(metrics["result"]), told)

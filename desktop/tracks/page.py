@@ -26,7 +26,8 @@ from desktop.tracks.importing import (
     scene_of_videos,
     tracks_of,
 )
-from desktop.tracks.jobs import DETECT, TRACK, TrackJobs
+from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
+from desktop.tracks.links import LinksPanel, read_links
 from desktop.tracks.model import TracksModel
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
 from desktop.tracks.review import Review, define
@@ -78,11 +79,12 @@ class TracksPage(Page):
         self.review = Review(self.model, self.stage, self.tell, self)
         self.suspicious = ReviewPanel(self.review, self.model, self.time.timeline)
         self.identities, self.edits = IdentitiesPanel(), EditsPanel()
-        self.measures = MeasuresPanel(theme)
+        self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
         self.inspector.addTab(self.suspicious, "Review")
         self.inspector.addTab(self.identities, "Identities")
+        self.inspector.addTab(self.links, "Links")
         self.inspector.addTab(self.edits, "Edits")
         self.inspector.addTab(self.measures, "Measures")
         welcome = EmptyState(
@@ -109,6 +111,9 @@ class TracksPage(Page):
         self.run_button = button("Track", self.run_main_action, "primary")
         self.run_button.setToolTip("Link the boxes of this scene with the chosen tracker (Ctrl+Return)")
         column.addWidget(self.run_button)
+        self.link_button = button("Link across cameras", self.associate)
+        self.link_button.setToolTip("Find the same objects in several cameras by looks, zones and time")
+        column.addWidget(self.link_button)
         self.frame = PageFrame(
             self._services,
             WORKSPACE,
@@ -136,6 +141,8 @@ class TracksPage(Page):
         model.edited.connect(self._edited)
         self.identities.chosen.connect(model.select_identity)
         self.identities.filter.textChanged.connect(lambda _text: self._fill_identities())
+        self.links.chosen.connect(self._show_link)
+        self.links.judged.connect(editing.judge)
         self.measures.truth_wanted.connect(self.ask_truth)
         self.measures.error_chosen.connect(self._go_to)
         self.jobs.progressed.connect(stage.say)
@@ -168,6 +175,8 @@ class TracksPage(Page):
             ("confirm", "Confirm the identity", "C", "check-circle", editing.confirm),
             ("undo", "Undo", "Z", "arrow-u-up-left", self._services.undo.undo),
             ("redo", "Redo", "Shift+Z", "arrow-u-up-right", self._services.undo.redo),
+            ("right", "The link is right", "Return", "check", lambda: self.links.judge(True)),
+            ("wrong", "The link is wrong", "Del", "x", lambda: self.links.judge(False)),
             ("follow", "Follow the selected", "F", "crosshair", move.follow.click),
             ("hide", "Hide all others", "H", "eye-slash", move.hide_others.click),
             ("zones", "Show zones", "V", "polygon", move.zones.click),
@@ -201,6 +210,11 @@ class TracksPage(Page):
     def detect(self) -> None:
         """Find boxes in the scene's videos."""
         self._submit(DETECT, self.controls.detect_params())
+
+    def associate(self) -> None:
+        """Find the same objects in several cameras."""
+        if self.model.result is not None:
+            self._submit(ASSOCIATE, {"result": self.model.result.name})
 
     def _submit(self, kind: str, params: dict[str, Any]) -> None:
         scene = self.model.scene
@@ -317,6 +331,14 @@ class TracksPage(Page):
         self.detect_button.setVisible(videos)
         self.detect_button.setEnabled(scene is not None and not len(scene.detections))
         self.run_button.setEnabled(boxes)
+        several = scene is not None and len(scene.cameras) > 1
+        self.link_button.setVisible(several)
+        self.link_button.setEnabled(result is not None)
+        self.links.show_links([])
+        if result is not None:
+            self.background.run(
+                partial(read_links, self._services.project, result), self.links.show_links, self.tell
+            )
         if scene is not None and result is None:
             self.stage.say("Not tracked yet." if boxes else "No boxes yet: detect, or import a file.")
         elif scene is None:
@@ -378,6 +400,14 @@ class TracksPage(Page):
         if identity != NO_TRACK and identity in state.identities:
             own = [name for name in state.members(identity) if state.camera_of(name) == camera]
             self.model.select(own)
+
+    def _show_link(self, first: int, second: int, time: float) -> None:
+        for tracklet in (second, first):
+            span = self.model.span(tracklet)
+            if span is not None:
+                self.stage.wall.show_camera(span.camera)
+        self.model.select([first, second])
+        self.stage.set_time(time)
 
     def _tracked(self, folder: str, result: int, text: str) -> None:
         self.stage.say(text)

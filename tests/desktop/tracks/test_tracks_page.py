@@ -275,7 +275,7 @@ def test_the_other_keys(qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: 
 
 
 def test_tracking_adds_a_result(qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path) -> None:
-    made = make_scene("easy", 3, seconds=40, cameras=2)
+    made = make_scene("easy", 3, seconds=120, cameras=2)
     with Scene.create(tmp_path / "scene", made.cameras) as scene:
         scene.add_detections(made.detections, "made up")
     page = make()
@@ -288,6 +288,21 @@ def test_tracking_adds_a_result(qtbot: QtBot, make: Callable[[], TracksPage], tm
     assert page.model.result.name == "bytetrack"
     assert "tracklets" in page.stage.message.text() or page.model.spans
     settled(qtbot, page)
+
+    page.associate()
+    qtbot.waitUntil(lambda: page.links.list.count() > 0, timeout=SECONDS)
+    settled(qtbot, page)
+    assert page.model.result.name == "bytetrack over cameras"
+    page.links.list.setCurrentRow(0)
+    first, second = page.model.selection
+    identity = page.model.state.identity_of
+    assert identity(first) == identity(second)
+    page.links.judge(False)
+    assert identity(first) != identity(second)
+    assert page.links.list.item(0).text().startswith("✗")
+    page._services.undo.undo()
+    page._services.undo.undo()
+    assert identity(first) == identity(second)
 
 
 def test_a_video_is_detected_and_tracked(

@@ -1,0 +1,125 @@
+"""Links between cameras, the unsure ones first: look, accept, reject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+
+from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.widgets.parts import button, label
+from engine.errors import EngineError, bad_file
+from engine.tracks.scene import ResultInfo
+
+if TYPE_CHECKING:
+    from engine.project import Project
+
+Link = Mapping[str, Any]
+
+
+def read_links(project: Project, result: ResultInfo) -> list[Link]:
+    """The links that ``tracks.associate`` made for a result, unsure ones first; none of other results.
+
+    Raises
+    ------
+    EngineError
+        ``bad_file`` when their file is damaged.
+    """
+    job = result.about.get("job")
+    if "associated" not in result.about or not isinstance(job, str):
+        return []
+    try:
+        path: Path = project.store.path(project.result_of(job, "links").artifact)
+    except EngineError:
+        return []  # made on the command line, or removed: there is nothing to review
+    try:
+        links = json.loads(path.read_text())["links"]
+        return sorted(links, key=lambda link: (not link["unsure"], link["leaves"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise bad_file(
+            "The links between the cameras cannot be read; the tracks are not affected.",
+            "Link across cameras again.",
+            str(error),
+        ) from error
+
+
+def words(link: Link) -> str:
+    """One line, and why it is unsure."""
+    later = float(link["arrives"]) - float(link["leaves"])
+    text = f"{link['from']} → {link['to']}, {later:.1f} s later, looks {link['similarity']:.2f}"
+    return "\n".join([text, *(f"Unsure: {why}" for why in link["unsure"])])
+
+
+class LinksPanel(QWidget):
+    """See the module.
+
+    Attributes
+    ----------
+    chosen
+        ``(first tracklet, second tracklet, seconds)``: a link, and when it is left.
+    judged
+        ``(first, second, right)``.
+    """
+
+    chosen = Signal(int, int, float)
+    judged = Signal(int, int, bool)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.text = label("", "muted", wrap=True)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Links between cameras")
+        self.list.setWordWrap(True)
+        self.list.currentItemChanged.connect(self._chosen)
+        self.right = button("Right (Enter)", lambda: self.judge(True), "", theme.icon("check"))
+        self.wrong = button("Wrong (Del)", lambda: self.judge(False), "", theme.icon("x"))
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_S)
+        row.addWidget(self.right)
+        row.addWidget(self.wrong)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
+        layout.setSpacing(SPACE_S)
+        layout.addWidget(self.text)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(row)
+        self.show_links([])
+
+    def show_links(self, links: Sequence[Link]) -> None:
+        """Other links."""
+        self.list.blockSignals(True)
+        self.list.clear()
+        for link in links:
+            item = QListWidgetItem(words(link))
+            item.setData(Qt.ItemDataRole.UserRole, link)
+            self.list.addItem(item)
+        self.list.blockSignals(False)
+        unsure = sum(bool(link["unsure"]) for link in links)
+        self.text.setText(
+            f"{len(links):,} links, {unsure:,} of them unsure (first in the list)."
+            if links
+            else "Link across cameras finds the same objects elsewhere; its links are listed here."
+        )
+        for item in (self.right, self.wrong):
+            item.setEnabled(bool(links))
+
+    def judge(self, right: bool) -> None:
+        """Say that the selected link is right or wrong, and go on to the next."""
+        item = self.list.currentItem()
+        if item is None:
+            return
+        first, second = item.data(Qt.ItemDataRole.UserRole)["tracklets"]
+        mark = "✓" if right else "✗"
+        item.setText(f"{mark} {words(item.data(Qt.ItemDataRole.UserRole))}")
+        self.judged.emit(first, second, right)
+        self.list.setCurrentRow(min(self.list.currentRow() + 1, self.list.count() - 1))
+
+    def _chosen(self, item: QListWidgetItem | None, _before: QListWidgetItem | None) -> None:
+        if item is not None:
+            link = item.data(Qt.ItemDataRole.UserRole)
+            first, second = link["tracklets"]
+            self.chosen.emit(first, second, float(link["leaves"]))
