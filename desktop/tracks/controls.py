@@ -56,6 +56,8 @@ class Controls(QWidget):
         self.cameras = QListWidget()
         self.cameras.setAccessibleName("Cameras")
         self.cameras.setMinimumHeight(110)
+        self.cameras.setWordWrap(True)
+        self.cameras.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.cameras.currentRowChanged.connect(self.camera_chosen)
         self.result = QuietComboBox()
         self.result.setAccessibleName("Result")
@@ -126,7 +128,7 @@ class Controls(QWidget):
             late = f", {camera.offset:+.1f} s" if camera.offset else ""
             size = f"{camera.width} x {camera.height}, " if camera.width else ""
             video = "" if camera.video else ", no video"
-            item = QListWidgetItem(f"{camera.name}\n{size}{camera.fps:g} a second{late}{video}")
+            item = QListWidgetItem(f"{camera.name}\n{size}{camera.fps:g} fps{late}{video}")
             item.setToolTip(camera.video or "Boxes only")
             item.setData(Qt.ItemDataRole.AccessibleTextRole, camera.name)
             self.cameras.addItem(item)

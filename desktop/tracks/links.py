@@ -75,8 +75,11 @@ class LinksPanel(QWidget):
         self.list.setAccessibleName("Links between cameras")
         self.list.setWordWrap(True)
         self.list.currentItemChanged.connect(self._chosen)
-        self.right = button("Right (Enter)", lambda: self.judge(True), "", theme.icon("check"))
-        self.wrong = button("Wrong (Del)", lambda: self.judge(False), "", theme.icon("x"))
+        self.right = button("Right", lambda: self.judge(True), "", theme.icon("check"))
+        self.wrong = button("Wrong", lambda: self.judge(False), "", theme.icon("x"))
+        self.right.setToolTip("They are the same object (Enter)")
+        self.wrong.setToolTip("They are two (Del)")
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         row = QHBoxLayout()
         row.setSpacing(SPACE_S)
         row.addWidget(self.right)
@@ -100,7 +103,7 @@ class LinksPanel(QWidget):
         self.list.blockSignals(False)
         unsure = sum(bool(link["unsure"]) for link in links)
         self.text.setText(
-            f"{len(links):,} links, {unsure:,} of them unsure (first in the list)."
+            f"{len(links):,} links, {unsure:,} of them unsure{': they come first' if unsure else ''}."
             if links
             else "Link across cameras finds the same objects elsewhere; its links are listed here."
         )
