@@ -41,6 +41,7 @@ from engine.tracks.boxes import NO_TRACK
 from engine.tracks.scene import Scene
 
 WORKSPACE = "tracks"
+INSPECTOR_WIDTH = 300
 EXPORTS = {
     "CSV (*.csv)": ("csv", ".csv"),
     "MOTChallenge (*.txt)": ("mot", ".txt"),
@@ -82,8 +83,9 @@ class TracksPage(Page):
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
+        self.inspector.setMinimumWidth(INSPECTOR_WIDTH)
         self.inspector.addTab(self.suspicious, "Review")
-        self.inspector.addTab(self.identities, "Identities")
+        self.inspector.addTab(self.identities, "Who")
         self.inspector.addTab(self.links, "Links")
         self.inspector.addTab(self.edits, "Edits")
         self.inspector.addTab(self.measures, "Measures")
@@ -175,8 +177,8 @@ class TracksPage(Page):
             ("confirm", "Confirm the identity", "C", "check-circle", editing.confirm),
             ("undo", "Undo", "Z", "arrow-u-up-left", self._services.undo.undo),
             ("redo", "Redo", "Shift+Z", "arrow-u-up-right", self._services.undo.redo),
-            ("right", "The link is right", "Return", "check", lambda: self.links.judge(True)),
-            ("wrong", "The link is wrong", "Del", "x", lambda: self.links.judge(False)),
+            ("right", "The link is right", "Shift+Return", "check", lambda: self.links.judge(True)),
+            ("wrong", "The link is wrong", "Shift+X", "x", lambda: self.links.judge(False)),
             ("follow", "Follow the selected", "F", "crosshair", move.follow.click),
             ("hide", "Hide all others", "H", "eye-slash", move.hide_others.click),
             ("zones", "Show zones", "V", "polygon", move.zones.click),
