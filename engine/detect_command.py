@@ -33,6 +33,7 @@ def configure_detect(parser: argparse.ArgumentParser) -> None:
     add("--least-size", type=float, default=0.02, metavar="X", help="of what moves, share of the side")
     add("--overlap", type=float, default=0.45, metavar="X", help="of ONNX boxes that displace (0.45)")
     add("--layout", default="auto", help="of an ONNX model's outputs; auto recognises it")
+    add("--size", type=int, default=0, metavar="N", help="ONNX: side of the input where any will do")
     add("--tiles", type=int, default=1, metavar="N", help="ONNX: also N by N parts; 0: by size")
     add("--frames", type=int, metavar="N", help="of each video at most so many")
     add("--truth", type=Path, metavar="FILE", help="compare with true boxes")
@@ -60,6 +61,7 @@ def run_detect(options: argparse.Namespace) -> int:
         "least_size",
         "overlap",
         "layout",
+        "size",
         "tiles",
         "frames",
     )

@@ -174,8 +174,8 @@ def _detector(params: DetectParams, device: str) -> Detector:
         if suffix == ".onnx":
             options = {
                 "layout": params.layout, "classes": params.classes, "one_class": params.one_class,
-                "least_score": params.least_score, "overlap": params.overlap, "tiles": params.tiles,
-                "device": device,
+                "least_score": params.least_score, "overlap": params.overlap, "size": params.size,
+                "tiles": params.tiles, "device": device,
             }  # fmt: skip
         elif name == "moving":
             options = {"least_size": params.least_size}

@@ -49,6 +49,9 @@ class DetectParams(BaseModel):
         description="Of ONNX boxes that overlap more the surer stays.",
     )
     layout: str = Field("auto", title="Layout", description="Of ONNX detectors; auto recognises it.")
+    size: int = Field(
+        0, ge=0, le=4096, title="Size", description="ONNX: side of the input, where any will do; 640."
+    )
     tiles: int = Field(
         1, ge=0, le=8, title="Tiles", description="ONNX: also looks at n by n parts; 0: by size."
     )

@@ -103,6 +103,10 @@ class OnnxOptions(DetectorOptions):
         description="Of two boxes that overlap more (IoU) the surer one stays.",
     )
     per_class: bool = Field(default=False, description="Only boxes of one class displace each other.")
+    size: int = Field(
+        default=0, ge=0, le=4096,
+        description="Side of the input in pixels, for models that take any; 0: 640.",
+    )  # fmt: skip
     tiles: int = Field(
         default=1, ge=0, le=8,
         description="Also looks at so many by so many parts of the picture; 0 chooses by its size.",

@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 log = logging.getLogger("triptych.tracks")
 
-_SIZE = (640, 640)
+_SIDE = 640
 """Of the input, where a model takes any."""
 _GREY = 114
 """Around pictures that do not have the shape of the input (YOLO)."""
@@ -60,7 +60,8 @@ class OnnxDetector:
         path = Path(options.path).expanduser()
         self._model = PictureModel(path, (_SIZES_INPUT, _MASK_INPUT), options.device)
         told = told_names(self._model.metadata)
-        self.size = self._model.input.size or _SIZE
+        side = options.size or _SIDE
+        self.size = self._model.input.size or (side, side)
         self.layout = self._recognised(len(told))
         names = told or usual_names(self.layout.classes or 80)
         self._kept = _chosen_classes(options.classes, names, path.name)

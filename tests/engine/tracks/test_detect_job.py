@@ -25,6 +25,8 @@ from engine.tracks.scene import Scene
 from engine.tracks.synthetic import make_scene
 from engine.tracks.synthetic_video import write_video
 from engine.video import Frame
+from tests.engine.tracks.appearance.test_onnx_embedding import model
+from tests.engine.tracks.detection.onnx_files import yolov8
 from tests.engine.tracks.detection.test_moving import film, write
 
 LENGTH = 96
@@ -192,6 +194,31 @@ def test_boxes_of_a_file_get_features_and_are_fused(folder: Path, tmp_path: Path
     with Scene.open(fused) as scene:
         assert len(TRUTH) <= len(scene.detections) <= 1.1 * len(TRUTH)
         assert scene.detections.extra[FEATURES].shape[1] == one.shape[1]
+
+
+def test_networks_of_the_user_find_and_describe(folder: Path, tmp_path: Path) -> None:
+    names = {"names": "['person', 'bus', 'car', 'truck']"}
+    finder = yolov8(tmp_path / "finder.onnx", metadata=names, graph={"threshold": 0.6})
+    embedding = model(tmp_path / "look.onnx", size=(8, 8))
+    words = [
+        "detect",
+        str(folder / "scene" / "c002.mp4"),
+        "--detector",
+        str(finder),
+        "--classes",
+        "car",
+    ]
+    words += ["--appearance", "built-in", "--appearance", str(embedding), "--device", "cpu"]
+    assert main([*words, "--frames", "50", "--out", str(tmp_path / "s")]) == 0
+    with Scene.open(tmp_path / "s") as scene:
+        found = scene.detections
+        assert scene.class_names == {2: "car"}
+        assert found.extra[FEATURES].shape == (30, 470 + 3)
+        centres = found.xywh[:, :2] + found.xywh[:, 2:] / 2
+        expected = [[120 - frame + 15, 70 + 10] for frame in range(20, 50)]
+        np.testing.assert_allclose(centres, expected, atol=2)
+        assert "finder.onnx (YOLOv8) with colours and edges + look.onnx" in scene.sources()[0]
+    assert main([*words[:4], "--classes", "boat", "--out", str(tmp_path / "t")]) == 2
 
 
 def test_the_command_compares_with_the_truth(

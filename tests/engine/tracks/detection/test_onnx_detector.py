@@ -107,6 +107,16 @@ def test_any_batch_gives_the_same(tmp_path: Path, batch: Any) -> None:
     assert detector.look([]) == []
 
 
+def test_a_model_of_any_size_gets_what_is_said(tmp_path: Path) -> None:
+    square = {"width": 96, "height": 96}
+    detector = load(yolov8(tmp_path / "m.onnx", dynamic=True, graph=square), size=96)
+    (found,) = detector.look([spot()])
+    np.testing.assert_allclose(found.boxes, [around(SPOT, (400 / 96, 400 / 96))], atol=0.7)
+    assert "size of the input: 96 x 96" in detector.assumptions
+    with pytest.raises(EngineError, match="fails on a picture of 640 x 640 pixels"):
+        load(tmp_path / "m.onnx")
+
+
 def test_small_things_in_large_pictures_are_found_in_tiles(tmp_path: Path) -> None:
     path = yolov8(tmp_path / "m.onnx", graph={"threshold": 0.8})
     picture = spot((1000, 450), (1600, 1200), width=6.0)  # dark when all of it is shrunk
