@@ -89,7 +89,9 @@ def true_appearance(scene: SyntheticScene, paths: list[Path], every: int, clear:
 
 
 def area_under_roc(same: np.ndarray, different: np.ndarray) -> float:
-    """How often a pair of one thing is more alike than a pair of two."""
+    """How often a pair of one thing is more alike than a pair of two; NaN without such pairs."""
+    if not len(same) or not len(different):
+        return float("nan")
     ranks = np.argsort(np.argsort(np.concatenate([same, different]))) + 1.0
     return (ranks[: len(same)].sum() - len(same) * (len(same) + 1) / 2) / (len(same) * len(different))
 
@@ -122,7 +124,8 @@ def separation(boxes: Boxes, kinds: np.ndarray) -> dict[str, float]:
         if (passages[others, 1] == name).any():
             best = others[np.argmax(means[others] @ means[at])]
             hits.append(passages[best, 1] == name)
-    return figures | {"rank-1": float(np.mean(hits)), "queries": len(hits)}
+    first = float(np.mean(hits)) if hits else float("nan")
+    return figures | {"rank-1": first, "queries": len(hits)}
 
 
 def tracked(detections: Boxes, truth: Boxes, tracker: str) -> dict[str, float]:
@@ -166,10 +169,10 @@ def one_scene(seed: int, options: argparse.Namespace, folder: Path) -> dict[str,
 
 
 def means(rows: list[Any]) -> Any:
-    """Means of equal nested tables of numbers."""
+    """Means of equal nested tables of numbers, over those that are there."""
     if isinstance(rows[0], dict):
         return {name: means([row[name] for row in rows]) for name in rows[0]}
-    return round(float(np.mean(rows)), 4)
+    return round(float(np.nanmean(rows)), 4)
 
 
 def sheet(clips: Path, file: Path, count: int = 24, across: int = 6) -> None:

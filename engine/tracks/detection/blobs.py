@@ -1,19 +1,40 @@
-"""From a mask of what moves to boxes: specks removed, parts of one thing put together."""
+"""From a mask of what moves to boxes: specks removed, parts put together, groups taken apart."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.tracks.detection.found import Found
+from engine.tracks.detection.found import Float64, Found
 
 Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 _GAP = 0.012
 """Parts of one thing are closer to each other than this share of the picture's height."""
 _POST = 0.03
 """Something thin before a thing, such as a pole, is narrower than this share of the picture's width."""
+_BAND = 0.35
+"""Something of a wide thing that looks like the ground is lower than this share of its height."""
+_TIGHTER = 0.85
+"""A group is taken apart where the boxes of its parts have at most this share of its box..."""
+_COMPACT = 0.8
+"""...and are filled to this share, as boxes of vehicles are, and not of people."""
+_DEEPEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some of a thing: its box, pixels, sum of differences, and the spot of the mask it is of."""
+
+    box: Float64
+    area: float
+    total: float
+    spot: int
 
 
 def blobs(mask: Pixels, difference: Pixels, least_area: float) -> Found:
@@ -38,67 +59,117 @@ def blobs(mask: Pixels, difference: Pixels, least_area: float) -> Found:
     clean = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(3))
     around = round(_GAP * height / 2) + 1
     # With room around, or what is near a border would be joined to it.
-    roomy = np.pad(clean, around)
-    closed = cv2.morphologyEx(roomy, cv2.MORPH_CLOSE, _disc(2 * around + 1))
+    closed = cv2.morphologyEx(np.pad(clean, around), cv2.MORPH_CLOSE, _disc(2 * around + 1))
     clean = np.ascontiguousarray(closed[around:-around, around:-around])
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clean, connectivity=8)
-    rows = [at for at in range(1, count) if stats[at, cv2.CC_STAT_AREA] >= least_area / 4]
-    if not rows:
+    parts: list[_Part] = []
+    for spot in range(1, count):
+        left, top, wide, high, area = (int(value) for value in stats[spot])
+        if area < least_area / 4:
+            continue
+        inside = np.asarray(labels[top : top + high, left : left + wide] == spot)
+        values = difference[top : top + high, left : left + wide]
+        for x1, y1, x2, y2 in _apart(inside, least_area):
+            some = inside[y1:y2, x1:x2]
+            total = float(values[y1:y2, x1:x2][some].sum())
+            box = np.array([left + x1, top + y1, left + x2, top + y2], np.float64)
+            parts.append(_Part(box, float(some.sum()), total, spot))
+    parts = [part for part in _joined(parts, _POST * width) if part.area >= least_area]
+    if not parts:
         return Found.nothing()
-    boxes = stats[rows, :4].astype(np.float64)
-    boxes[:, 2:] += boxes[:, :2]
-    areas = stats[rows, cv2.CC_STAT_AREA].astype(np.float64)
-    parts = np.bincount(labels.ravel(), np.where(clean > 0, difference, 0).ravel(), count)
-    sums = np.asarray(parts[rows], np.float64)
-    boxes, areas, sums = _joined(boxes, areas, sums, _POST * width)
-    kept = areas >= least_area
-    boxes, areas, sums = boxes[kept], areas[kept], sums[kept]
-    sizes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    compact = np.sqrt(np.clip(areas / sizes, 0, 1))
-    clear = np.clip(sums / areas / 40, 0, 1)
+    boxes = np.stack([part.box for part in parts])
+    areas = np.array([part.area for part in parts])
+    totals = np.array([part.total for part in parts])
+    compact = np.sqrt(np.clip(areas / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 0, 1))
+    clear = np.clip(totals / areas / 40, 0, 1)
     large = areas / (areas + 2 * least_area)
     return Found.of(boxes, np.clip(compact * clear * large, 0, 1))
 
 
-def _joined(
-    boxes: NDArray[np.float64], areas: NDArray[np.float64], sums: NDArray[np.float64], post: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Put parts together: one inside the box of another, and two with a post between them."""
-    entries = [(box, area, total) for box, area, total in zip(boxes, areas, sums, strict=True)]
-    entries.sort(key=lambda entry: -entry[1])
-    done = False
-    while not done:
-        done = True
-        for first in range(len(entries)):
-            for second in range(first + 1, len(entries)):
-                a, b = entries[first], entries[second]
-                if _one_thing(a[0], b[0], post):
-                    box = np.concatenate(
-                        [np.minimum(a[0][:2], b[0][:2]), np.maximum(a[0][2:], b[0][2:])]
-                    )
-                    entries[first] = (box, a[1] + b[1], a[2] + b[2])
-                    del entries[second]
-                    done = False
-                    break
-            if not done:
+def _apart(inside: Mask, least_area: float, depth: int = 0) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) of the vehicles in a spot of a mask, often one.
+
+    A straight cut through a group leaves parts that fill boxes of their own. Where no cut does, as
+    through people, the spot stays whole.
+    """
+    height, width = inside.shape
+    cut = _best_cut(inside, least_area) if depth < _DEEPEST else None
+    if cut is None:
+        yield 0, 0, width, height
+        return
+    for left, top, right, bottom in cut:
+        for x1, y1, x2, y2 in _apart(inside[top:bottom, left:right], least_area, depth + 1):
+            yield left + x1, top + y1, left + x2, top + y2
+
+
+def _best_cut(inside: Mask, least_area: float) -> list[tuple[int, int, int, int]] | None:
+    height, width = inside.shape
+    best, chosen = _TIGHTER * height * width, None
+    for sideways in (False, True):
+        turned = inside.T if sideways else inside
+        lengths = turned.shape[1]
+        filled = turned.any(axis=0)
+        first = np.where(filled, turned.argmax(axis=0), turned.shape[0])
+        last = np.where(filled, turned.shape[0] - turned[::-1].argmax(axis=0), 0)
+        areas = np.cumsum(turned.sum(axis=0))
+        places = np.arange(1, lengths)
+        low = np.minimum.accumulate(first)[:-1], np.minimum.accumulate(first[::-1])[::-1][1:]
+        high = np.maximum.accumulate(last)[:-1], np.maximum.accumulate(last[::-1])[::-1][1:]
+        along = places, lengths - places
+        across = [np.maximum(b - a, 1) for a, b in zip(low, high, strict=True)]
+        pixels = areas[:-1], areas[-1] - areas[:-1]
+        good = np.ones(len(places), bool)
+        for size, breadth, area in zip(along, across, pixels, strict=True):
+            good &= (area >= least_area) & (area >= _COMPACT * size * breadth)
+            wide, tall = (breadth, size) if sideways else (size, breadth)
+            good &= wide >= 0.8 * tall
+        together = np.where(good, along[0] * across[0] + along[1] * across[1], np.inf)
+        if len(together) and together.min() < best:
+            at = int(together.argmin())
+            best = float(together[at])
+            place = int(places[at])
+            sides = (
+                (0, int(low[0][at]), place, int(high[0][at])),
+                (place, int(low[1][at]), lengths, int(high[1][at])),
+            )
+            chosen = [(b, a, d, c) if sideways else (a, b, c, d) for a, b, c, d in sides]
+    return chosen
+
+
+def _joined(parts: list[_Part], post: float) -> list[_Part]:
+    """Put parts of one thing together that are not of one spot."""
+    parts = sorted(parts, key=lambda part: -part.area)
+    first = 0
+    while first < len(parts):
+        for second in range(first + 1, len(parts)):
+            a, b = parts[first], parts[second]
+            if a.spot != b.spot and _one_thing(a.box, b.box, post):
+                box = np.concatenate(
+                    [np.minimum(a.box[:2], b.box[:2]), np.maximum(a.box[2:], b.box[2:])]
+                )
+                parts[first] = _Part(box, a.area + b.area, a.total + b.total, a.spot)
+                del parts[second]
+                first = -1  # the larger one may reach others now
                 break
-    return (
-        np.array([entry[0] for entry in entries]).reshape(-1, 4),
-        np.array([entry[1] for entry in entries]),
-        np.array([entry[2] for entry in entries]),
-    )
+        first += 1
+    return parts
 
 
-def _one_thing(a: NDArray[np.float64], b: NDArray[np.float64], post: float) -> bool:
+def _one_thing(a: Float64, b: Float64, post: float) -> bool:
     common = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    smaller = min(float(np.prod(a[2:] - a[:2])), float(np.prod(b[2:] - b[:2])))
-    if (common > 0).all() and float(np.prod(common)) > 0.5 * smaller:
+    sizes = a[2:] - a[:2], b[2:] - b[:2]
+    if (common > 0).all() and np.prod(common) > 0.5 * min(np.prod(sizes[0]), np.prod(sizes[1])):
         return True
-    heights = a[3] - a[1], b[3] - b[1]
-    # The smaller part beside the larger one, all of its height.
+    widths, heights = zip(*sizes, strict=True)
+    whole = np.maximum(a[2:], b[2:]) - np.minimum(a[:2], b[:2])
+    # One above the other, and both as wide as a thing that is wider than high.
+    band = -_BAND * whole[1] < common[1] <= 0 and common[0] > 0.8 * max(widths)
+    if band and whole[1] < 0.9 * whole[0]:
+        return True
+    # The smaller part beside the larger one, all of its height; two whole vehicles behind one another
+    # would become far wider than high.
     beside = -post < common[0] <= 0 and common[1] > 0.9 * min(heights) > 0.35 * max(heights)
-    # Two whole vehicles behind one another would become far wider than high.
-    return bool(beside and max(a[2], b[2]) - min(a[0], b[0]) < 2.2 * max(heights))
+    return bool(beside and whole[0] < 2.2 * max(heights))
 
 
 def _disc(size: int) -> NDArray[np.uint8]:

@@ -116,6 +116,26 @@ def test_parts_behind_a_post_are_one_thing_and_specks_none() -> None:
     assert len(blobs(np.zeros_like(mask), mask, 60.0)) == 0
 
 
+def test_a_band_like_the_ground_does_not_cut_a_vehicle() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[40:50, 20:80] = mask[60:75, 18:82] = 255
+    np.testing.assert_allclose(blobs(mask, mask, 60.0).boxes, [[18, 40, 82, 75]], atol=1)
+    mask[60:75] = 0
+    mask[60:105, 18:82] = 255  # too high for one vehicle: two
+    assert len(blobs(mask, mask, 60.0)) == 2
+
+
+def test_vehicles_that_touch_are_taken_apart_and_people_are_not() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[20:50, 10:60] = mask[40:80, 58:120] = 255
+    found = blobs(mask, mask, 60.0)
+    boxes = found.boxes[np.argsort(found.boxes[:, 1])]
+    np.testing.assert_allclose(boxes, [[10, 20, 60, 50], [58, 40, 120, 80]], atol=4)
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[10:25, 55:67] = person[25:60, 40:82] = person[60:110, 50:60] = person[60:110, 63:73] = 255
+    assert len(blobs(person, person, 60.0)) == 1
+
+
 def test_it_reads_videos_and_learns_each_stretch_anew(tmp_path: Path) -> None:
     def place(frame: int) -> tuple[int, int]:
         return 2 + frame % 120, 40
