@@ -20,10 +20,11 @@ _POST = 0.03
 """Something thin before a thing, such as a pole, is narrower than this share of the picture's width."""
 _BAND = 0.35
 """Something of a wide thing that looks like the ground is lower than this share of its height."""
-_TIGHTER = 0.85
+_TIGHTER = 0.8
 """A group is taken apart where the boxes of its parts have at most this share of its box..."""
 _COMPACT = 0.8
 """...and are filled to this share, as boxes of vehicles are, and not of people."""
+_THIN = 0.2
 _DEEPEST = 3
 
 
@@ -107,32 +108,34 @@ def _best_cut(inside: Mask, least_area: float) -> list[tuple[int, int, int, int]
     best, chosen = _TIGHTER * height * width, None
     for sideways in (False, True):
         turned = inside.T if sideways else inside
-        lengths = turned.shape[1]
-        filled = turned.any(axis=0)
-        first = np.where(filled, turned.argmax(axis=0), turned.shape[0])
-        last = np.where(filled, turned.shape[0] - turned[::-1].argmax(axis=0), 0)
-        areas = np.cumsum(turned.sum(axis=0))
-        places = np.arange(1, lengths)
-        low = np.minimum.accumulate(first)[:-1], np.minimum.accumulate(first[::-1])[::-1][1:]
-        high = np.maximum.accumulate(last)[:-1], np.maximum.accumulate(last[::-1])[::-1][1:]
-        along = places, lengths - places
-        across = [np.maximum(b - a, 1) for a, b in zip(low, high, strict=True)]
-        pixels = areas[:-1], areas[-1] - areas[:-1]
-        good = np.ones(len(places), bool)
-        for size, breadth, area in zip(along, across, pixels, strict=True):
-            good &= (area >= least_area) & (area >= _COMPACT * size * breadth)
-            wide, tall = (breadth, size) if sideways else (size, breadth)
-            good &= wide >= 0.8 * tall
-        together = np.where(good, along[0] * across[0] + along[1] * across[1], np.inf)
-        if len(together) and together.min() < best:
-            at = int(together.argmin())
-            best = float(together[at])
-            place = int(places[at])
-            sides = (
-                (0, int(low[0][at]), place, int(high[0][at])),
-                (place, int(low[1][at]), lengths, int(high[1][at])),
-            )
-            chosen = [(b, a, d, c) if sideways else (a, b, c, d) for a, b, c, d in sides]
+        breadth, length = turned.shape
+        if length < 2:
+            continue
+        places = np.arange(1, length)
+        before = np.cumsum(turned, axis=1)
+        cost, good = np.zeros(len(places)), np.ones(len(places), bool)
+        ranges = []
+        for lines, along in (
+            (before[:, :-1], places),
+            (before[:, -1:] - before[:, :-1], length - places),
+        ):
+            # Lines of which a side has little belong to what reaches in from the other side.
+            thick = lines > _THIN * along
+            first = thick.argmax(axis=0)
+            last = breadth - thick[::-1].argmax(axis=0)
+            across = np.where(thick.any(axis=0), last - first, 0)
+            area = np.where(thick, lines, 0).sum(axis=0)
+            wide, high = (across, along) if sideways else (along, across)
+            good &= (area >= least_area) & (area >= _COMPACT * along * across) & (wide >= 0.8 * high)
+            cost += along * across
+            ranges.append((first, last))
+        cost[~good] = np.inf
+        at = int(cost.argmin())
+        if cost[at] < best:
+            best, place = float(cost[at]), int(places[at])
+            (a, b), (c, d) = ((int(first[at]), int(last[at])) for first, last in ranges)
+            sides = ((0, a, place, b), (place, c, length, d))
+            chosen = [(y, x, v, u) if sideways else (x, y, u, v) for x, y, u, v in sides]
     return chosen
 
 
