@@ -21,9 +21,9 @@ def configure_recover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PHOTO|VIDEO|FOLDER")
     parser.add_argument(
         "--method",
-        choices=("ik", "niki", "fit"),
+        choices=("ik", "niki", "niki+shape", "fit"),
         default="fit",
-        help="at once; at once and plausible where hidden; or fitted to the picture (fit)",
+        help="at once; plausible where hidden; and with the shape; or fitted to the picture (fit)",
     )
     parser.add_argument(
         "--detector", default="blazepose", metavar="NAME|FILE", help="blazepose, or an ONNX model"

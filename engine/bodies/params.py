@@ -12,11 +12,12 @@ class RecoverParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    method: Literal["ik", "niki", "fit"] = Field(
+    method: Literal["ik", "niki", "niki+shape", "fit"] = Field(
         "fit",
         title="Method",
         description="ik: at once, from points in space. niki: the same by a network that knows "
-        "poses, for who is partly hidden. fit: some seconds, also fits the picture.",
+        "poses, for who is partly hidden. niki+shape: also the shape, from the outline. "
+        "fit: some seconds, also fits the picture.",
     )
     detector: str = Field(
         "blazepose", title="Keypoints from", description="blazepose, or the path of an ONNX model."

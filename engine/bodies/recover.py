@@ -66,6 +66,8 @@ class Task:
         Whether it has to stay.
     check
         Raises when the user cancelled.
+    height
+        Metres, where it is known.
     """
 
     person: Person
@@ -74,6 +76,7 @@ class Task:
     shape: Tensor
     fixed_shape: bool
     check: Check
+    height: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +161,8 @@ def recover_person(
     start = torch.zeros(1, body.shape_size) if shape is None else shape
     if shape is None and height is not None:
         start = shape_of_height(body, start, height)
-    found = solve(Task(person, camera, body, start, shape is not None or height is not None, check))
+    fixed = shape is not None or height is not None
+    found = solve(Task(person, camera, body, start, fixed, check, height if shape is None else None))
     with torch.no_grad():
         posed = body.posed(found.shape, found.rotations, found.translation)
     error, scale = _errors(posed, person, camera, body, found.translation)
@@ -212,6 +216,14 @@ def solve_niki(task: Task) -> Solution:
     return solve_in_space(task, niki_posing(task.person))
 
 
+@METHODS.register("niki+shape")
+def solve_niki_and_shape(task: Task) -> Solution:
+    """The same, and the shape from the person's outline."""
+    from engine.bodies.recover_shape import solve_shape
+
+    return solve_shape(task)
+
+
 def solve_in_space(task: Task, posing: Posing) -> Solution:
     """A body for points in space, the points moved to where they are seen."""
     person, camera, body = task.person, task.camera, task.body
@@ -227,7 +239,7 @@ def solve_in_space(task: Task, posing: Posing) -> Solution:
             notes = (
                 "How far limbs reach to the front or back is a guess: there are no points in space.",
             )
-        scale = _scale(rest, points, layout.names)
+        scale = scale_to_body(rest, points, layout.names)
         points = points * scale
         pixels, weights = person.points[places], _weights(person)[places]
         rotations = translation = torch.zeros(0)
@@ -345,7 +357,7 @@ def _upright(rest: Array, person: Person) -> Array:
     return np.stack([own[COCO_NAMES.index(name)] for name in names])
 
 
-def _scale(rest: PosedBody, points: Array, names: tuple[str, ...]) -> float:
+def scale_to_body(rest: PosedBody, points: Array, names: tuple[str, ...]) -> float:
     """By what points are to be multiplied so that trunk and legs are as long as the body's."""
     joints = rest.joints[0].double().numpy()
     at = {name: points[names.index(name)] for name in names}
