@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from desktop.theme import SPACE_M, SPACE_S
@@ -35,6 +36,7 @@ class ReviewPanel(QWidget):
         self.list.setAccessibleName("Suspicious events")
         self.list.setWordWrap(True)
         self.list.setSpacing(2)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._row)
         self.accept = button("Mend", review.accept, "primary")
         self.accept.setToolTip("Do what the event suggests (Return)")

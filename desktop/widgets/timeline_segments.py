@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+DENSE = 2
+"""Times that a pixel is covered, on average, from which not every segment is painted."""
+
 
 def _floats() -> Floats:
     return np.zeros(0)
@@ -122,7 +125,8 @@ class View:
 def rasterise(segments: Segments, view: View) -> NDArray[np.uint32]:
     """The segments as a picture ``(height, width)`` 0xAARRGGBB, 0 where nothing is.
 
-    Each is at least a pixel wide. Later ones cover earlier ones in the same lane.
+    Each is at least a pixel wide. Later ones cover earlier ones in the same lane; where they are very
+    dense, what a later one that is over already had covered shows the one that lasts longest.
     """
     first, last = view.rows
     count = last - first + 1
@@ -136,11 +140,38 @@ def rasterise(segments: Segments, view: View) -> NDArray[np.uint32]:
     lengths = np.maximum(high - low, 1)
     band = (segments.rows[part][seen] - first) * segments.lane_count + segments.lanes[part][seen]
     begin = band * view.width + low
-    offsets = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    bands.reshape(-1)[np.repeat(begin, lengths) + offsets] = np.repeat(
-        segments.colours[part][seen], lengths
-    )
+    colours = segments.colours[part][seen]
+    if lengths.sum() > DENSE * bands.size:
+        bands = _dense(bands.shape, begin, low + lengths, colours)
+    else:
+        offsets = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        bands.reshape(-1)[np.repeat(begin, lengths) + offsets] = np.repeat(colours, lengths)
     return _stretched(bands, segments.lane_count, view, first)
+
+
+def _dense(
+    shape: tuple[int, int], begin: Ints, ends: Ints, colours: NDArray[np.uint32]
+) -> NDArray[np.uint32]:
+    """Lanes ``shape`` in which most pixels are covered many times: two passes along them.
+
+    ``begin (N,)`` are positions of first pixels in all lanes, ``ends (N,)`` pixels in their own lane.
+    """
+    number = np.arange(len(begin))
+    pixel = np.arange(shape[1])
+    latest = np.full(shape[0] * shape[1], -1)
+    latest[begin] = number
+    latest = np.maximum.accumulate(
+        np.where(latest.reshape(shape) >= 0, pixel << 32 | latest.reshape(shape), -1), axis=1
+    )
+    lasting = np.full(shape[0] * shape[1], -1)
+    np.maximum.at(lasting, begin, ends << 32 | number)
+    lasting = np.maximum.accumulate(lasting.reshape(shape), axis=1)
+    result = np.zeros(shape, np.uint32)
+    for keys in (lasting, latest):
+        owner = np.where(keys >= 0, keys & 0xFFFFFFFF, 0)
+        active = (keys >= 0) & (ends[owner] > pixel)
+        result = np.where(active, colours[owner], result)
+    return result
 
 
 def _stretched(bands: NDArray[np.uint32], lanes: int, view: View, first: int) -> NDArray[np.uint32]:

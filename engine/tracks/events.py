@@ -32,7 +32,7 @@ from engine.tracks.tracklets import TrackState
 
 REASONS = {
     "swap": "{0} and {1} seem to change places",
-    "lost": "{0} is lost; {1} goes on from there {amount:.0f} frames later",
+    "lost": "{0} is lost; {1} goes on from there (missing frames: {amount:.0f})",
     "together": "{0} and {1} are one identity, {amount:.0f} frames at once",
     "double": "{0} lies on {1} in {amount:.0%} of its frames",
     "jump": "{0} jumps: {amount:.0f} standard deviations",

@@ -203,7 +203,9 @@ def test_events_are_accepted_and_rejected_with_keys(
     settled(qtbot, page)
     assert [event.kind for event in page.review.events] == ["swap", "lost"]
     assert (
-        page.suspicious.list.item(1).text().endswith("5 is lost; 9 goes on from there 5 frames later")
+        page.suspicious.list.item(1)
+        .text()
+        .endswith("5 is lost; 9 goes on from there (missing frames: 5)")
     )
     assert len(page.time.timeline._markers) == 2
     page.setFocus()

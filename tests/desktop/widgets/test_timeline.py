@@ -52,6 +52,27 @@ def test_the_picture_is_that_of_one_segment_after_another(top: int) -> None:
                 np.testing.assert_array_equal(picture[middle], band)
 
 
+def test_of_very_many_each_pixel_shows_one_that_is_there() -> None:
+    segments = made(4000, rows=5)
+    view = View(left=-5.0, seconds_a_pixel=0.6, width=200, height=120, row_height=24, top=0)
+    picture = rasterise(segments, view)
+    latest = 0
+    for row in range(5):
+        for lane in range(2):
+            own = np.flatnonzero((segments.rows == row) & (segments.lanes == lane))
+            low = np.floor((segments.starts[own] + 5) / 0.6).astype(int)
+            high = np.maximum(np.ceil((segments.ends[own] + 5) / 0.6).astype(int), low + 1)
+            for x, colour in enumerate(picture[row * 24 + 3 + 9 * lane + 5].tolist()):
+                there = own[(low <= x) & (x < high)]
+                assert colour in (segments.colours[there].tolist() or [0]), (row, lane, x)
+                latest += bool(len(there)) and colour == segments.colours[there[-1]]
+    assert (
+        latest
+        > 0.8
+        * (picture[[row * 24 + 3 + 9 * lane + 5 for row in range(5) for lane in (0, 1)]] > 0).sum()
+    )
+
+
 def test_nothing_and_one_short_segment() -> None:
     view = View(0.0, 1.0, 50, 40, 20, 0)
     assert not rasterise(Segments(), view).any()

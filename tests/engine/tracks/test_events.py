@@ -117,7 +117,7 @@ def test_who_is_lost_goes_on_as_the_one_that_begins_there() -> None:
     state = state_of(path(1, range(30), 100, 8), path(2, range(38, 80), 100, 8))
     (event,) = suspicious_events(state, CAMERA)
     assert (event.kind, event.frame, event.tracklets, event.boxes) == ("lost", 38, (1, 2), 30)
-    assert event.reason() == "1 is lost; 2 goes on from there 8 frames later"
+    assert event.reason() == "1 is lost; 2 goes on from there (missing frames: 8)"
     assert event.reason(["Ann", "Bob"]).startswith("Ann is lost; Bob goes on")
     assert kinds(state_of(path(1, range(30), 100, 8), path(2, range(38, 80), 700, 8))) == []
     other_look = state_of(path(1, range(30), 100, 8), path(2, range(38, 80), 100, 8, look=1))
