@@ -28,6 +28,11 @@ class RepairOptions(BaseModel):
     reach: tuple[float, float] = Field(
         default=(400.0, 300.0), description="Pixels sideways and up that it may move meanwhile."
     )
+    both_ways: bool = Field(
+        default=False,
+        description="Also hold the way from the first part's beginning to the second's end within "
+        "reach, as the published program does: long tracks are not joined then.",
+    )
     most_distance: float = Field(
         default=0.1, ge=0, le=2,
         description="Cosine distance of mean appearances below which parts are joined.",
@@ -106,14 +111,17 @@ def summarise(boxes: Boxes, ids: Int64Array, looks: Float64Array) -> Summaries:
 def linkable(tracks: Summaries, options: RepairOptions) -> NDArray[np.bool_]:
     """``(T, T)`` whether two tracks can be parts of one: symmetric, False on the diagonal.
 
-    They are apart in time by at most the longest gap, and the two ends and starts, both ways round,
-    within reach.
+    They are apart in time by at most the longest gap, and the end of the earlier is within reach of
+    the start of the later (both ways round, where the options say so).
     """
     gap = tracks.first[None, :] - tracks.last[:, None]
     ordered = (gap > 0) & (gap <= options.longest_gap)
     shift = np.abs(tracks.start[None, :, :] - tracks.end[:, None, :])
     near = (shift <= np.asarray(options.reach)).all(2)
-    return np.asarray((ordered | ordered.T) & near & near.T)
+    if options.both_ways:
+        return np.asarray((ordered | ordered.T) & near & near.T)
+    joins = ordered & near
+    return np.asarray(joins | joins.T)
 
 
 def distances(tracks: Summaries) -> Float64Array:

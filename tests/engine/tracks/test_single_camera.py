@@ -56,7 +56,7 @@ def test_the_repair_is_the_published_one(golden: Path, seed: int) -> None:
     data = np.load(golden / "mtmc" / f"sct_post_seed{seed}.npz")
     rows = data["rows"]
     boxes, ids = Boxes.of(rows[:, 0], rows[:, 2:6]), rows[:, 1].astype(np.int64)
-    options = RepairOptions()
+    options = RepairOptions(both_ways=True)
     tracks = summarise(boxes, ids, rows[:, 10:])
     assert tracks.ids.tolist() == data["ids"].tolist()
     others = ~np.eye(len(tracks.ids), dtype=bool)  # a track and itself are not compared there
