@@ -14,12 +14,15 @@ from engine.tracks.cameras import Camera
 from engine.tracks.evaluate_errors import KINDS, errors
 from engine.tracks.evaluate_network import evaluate_network
 from engine.tracks.formats import TrackFile, read_tracks, write_tracks
+from engine.tracks.itineraries import itineraries, write_itineraries
 from engine.tracks.scene import DATABASE, Scene
 from engine.tracks.tracklets import TrackState
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv"})
 TRACK_SUFFIXES = frozenset({".txt", ".json", ".xml", ".csv"})
 MOST_ERRORS = 500
+VISITS = "visits"
+"""Instead of a format of tracks: who was at which camera from when to when."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ def tracks_of(scene: Scene, state: TrackState) -> TrackFile:
 
 def export_tracks(file: TrackFile, path: Path, format: str) -> list[str]:
     """Write it; what the format cannot hold."""
+    if format == VISITS:
+        write_itineraries(itineraries(file.boxes, file.cameras), file.cameras, path)
+        return []
     return write_tracks(file, path, format)
 
 

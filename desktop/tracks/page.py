@@ -17,6 +17,7 @@ from desktop.tracks.example import make_example
 from desktop.tracks.importing import (
     TRACK_SUFFIXES,
     VIDEO_SUFFIXES,
+    VISITS,
     Comparison,
     compare,
     export_tracks,
@@ -48,6 +49,7 @@ EXPORTS = {
     "AI City (*.txt)": ("aicity", ".txt"),
     "CVAT for video (*.xml)": ("cvat", ".xml"),
     "COCO-VID (*.json)": ("coco_vid", ".json"),
+    "Visits of cameras (*.csv)": (VISITS, ".csv"),
 }
 
 

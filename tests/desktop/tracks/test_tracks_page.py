@@ -190,6 +190,9 @@ def test_a_planted_swap_is_among_the_first_events_and_is_mended_there(
     settled(qtbot, page)
     after = evaluate(crowd(swapped=False), read_tracks(tmp_path / "out.txt").boxes).figures["IDF1"]
     assert after - before == pytest.approx(event.boxes / 360) == 60 / 360
+    page.export_to(tmp_path / "visits.csv", "visits")
+    settled(qtbot, page)
+    assert len((tmp_path / "visits.csv").read_text().splitlines()) == 1 + 6
 
 
 def test_events_are_accepted_and_rejected_with_keys(
