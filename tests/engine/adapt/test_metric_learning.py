@@ -167,7 +167,8 @@ def test_automatic_mode_finds_a_metric_and_keeps_euclid_where_none_helps() -> No
     steps: list[tuple[int, int]] = []
     choice = choose_metric(*blobs(1), on_step=lambda done, total: steps.append((done, total)))
     assert not choice.is_euclidean
-    assert choice.accuracy == max(one for _, one in choice.tried)
+    assert choice.accuracy >= max(one for _, one in choice.tried) - 0.05
+    assert (choice.settings, choice.accuracy) in choice.tried
     assert len(choice.tried) == 18
     assert steps[0] == (0, 10)
     assert steps[-1] == (9, 10)
