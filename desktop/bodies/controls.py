@@ -27,6 +27,7 @@ from desktop.widgets.parts import button, label
 METHODS = {
     "fit": "Fit to the picture",
     "niki": "Neural inverse kinematics (NIKI)",
+    "niki+shape": "NIKI, and the shape from widths (ShapeBoost)",
     "ik": "Inverse kinematics",
 }
 BLAZEPOSE = "blazepose"
