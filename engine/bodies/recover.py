@@ -236,9 +236,7 @@ def solve_in_space(task: Task, posing: Posing) -> Solution:
             points = person.world * [1, -1, -1]
         else:
             points = _upright(_keypoints(body, rest)[0].double().numpy(), person)
-            notes = (
-                "How far limbs reach to the front or back is a guess: there are no points in space.",
-            )
+            notes = (NO_DEPTH,)
         scale = scale_to_body(rest, points, layout.names)
         points = points * scale
         pixels, weights = person.points[places], _weights(person)[places]
