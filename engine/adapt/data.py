@@ -157,7 +157,7 @@ def read_dataset(path: Path) -> Dataset:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise bad_file(
             f"{path.name} is not a data set of Triptych ({error}); nothing was started.",
-            "Make one with `triptych adapt import`.",
+            "Make one with engine.adapt.data.",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """A plain vision transformer (Dosovitskiy et al. 2021), with the parameter names of timm.
 
-Files of timm load unchanged, those of Hugging Face after renaming (:mod:`engine.adapt.vit_files`).
+Names of weights are those of timm.
 Class token, register tokens, q/k normalisation, LayerScale and mean pooling are there for the models
 that have them; gated MLPs are not.
 """
