@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.terminal import FAILED, OK, StopOnInterrupt, add_json, tell, write, write_json
+from engine.terminal import add_json
 
 
 def configure_associate(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +35,8 @@ def configure_associate(parser: argparse.ArgumentParser) -> None:
 
 def run_associate(options: argparse.Namespace) -> int:
     """Run the job ``tracks.associate``; the links go into a JSON file as well."""
-    from engine.headless import run_to_folder
     from engine.job import JobSpec
-    from engine.progress import ProgressLine
+    from engine.job_command import run_and_tell
 
     given = {
         "least_seconds": options.least,
@@ -48,26 +47,13 @@ def run_associate(options: argparse.Namespace) -> int:
     settings |= {"zones": options.zones, "learn": options.learn}
     params = {"result": options.result, "options": settings, "name": options.name}
     spec = JobSpec("tracks.associate", params, {"scene": options.scene.resolve()}, device="cpu")
-    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as progress:
-        outcome = run_to_folder(spec, options.out, progress.show, stop)
-    if outcome.error is not None:
-        if outcome.error.code == "cancelled" or not options.json:
-            raise outcome.error
-        write_json({"error": outcome.error.to_json()})
-        return FAILED
-    files = [str(path) for path in outcome.files]
-    figures = outcome.metrics
-    if options.json:
-        write_json({"files": files, "warnings": outcome.warnings, **figures})
-        return OK
-    for path in files:
-        write(path)
-    for note in outcome.warnings:
-        tell(f"note: {note}")
-    tell(
+    return run_and_tell(spec, options.out, options.json, _words)
+
+
+def _words(figures: Mapping[str, Any]) -> str:
+    return (
         f"{figures['tracklets']} tracklets are {figures['identities']} objects, "
         f"{figures['in_several_cameras']} of them in several cameras; {figures['unsure']} of "
         f"{figures['links']} links are unsure, {figures['missing']} times one is missing where it "
         f"should be. The scene has them as {figures['name']!r}."
     )
-    return OK

@@ -74,7 +74,7 @@ def run_recover(options: argparse.Namespace) -> int:
 
 
 def _files(given: list[Path]) -> Iterator[Path]:
-    from engine.bodies.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+    from engine.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
     known = PHOTO_SUFFIXES | VIDEO_SUFFIXES
     for path in given:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import invalid_input
-from engine.terminal import FAILED, OK, StopOnInterrupt, add_json, tell, write, write_json
+from engine.terminal import add_json
 
 
 def configure_track(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,8 @@ def configure_track(parser: argparse.ArgumentParser) -> None:
 
 def run_track(options: argparse.Namespace) -> int:
     """Run the job ``tracks.track``; the boxes go into a CSV file as well."""
-    from engine.headless import run_to_folder
     from engine.job import JobSpec
-    from engine.progress import ProgressLine
+    from engine.job_command import run_and_tell
 
     settings: dict[str, Any] = {}
     for text in options.set:
@@ -46,24 +45,11 @@ def run_track(options: argparse.Namespace) -> int:
             )
     params = {"tracker": options.tracker, "options": settings, "name": options.name}
     spec = JobSpec("tracks.track", params, {"scene": options.scene.resolve()}, device="cpu")
-    with StopOnInterrupt() as stop, ProgressLine(sys.stderr) as progress:
-        outcome = run_to_folder(spec, options.out, progress.show, stop)
-    if outcome.error is not None:
-        if outcome.error.code == "cancelled" or not options.json:
-            raise outcome.error
-        write_json({"error": outcome.error.to_json()})
-        return FAILED
-    files = [str(path) for path in outcome.files]
-    figures = outcome.metrics
-    if options.json:
-        write_json({"files": files, "warnings": outcome.warnings, **figures})
-        return OK
-    for path in files:
-        write(path)
-    for note in outcome.warnings:
-        tell(f"note: {note}")
-    tell(
+    return run_and_tell(spec, options.out, options.json, _words)
+
+
+def _words(figures: Mapping[str, Any]) -> str:
+    return (
         f"{figures['tracklets']} tracklets of {figures['boxes']} boxes in {figures['seconds']:.1f} s; "
         f"the scene has them as {figures['name']!r}."
     )
-    return OK

@@ -26,8 +26,8 @@ from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.parts import EmptyState, button
 from desktop.widgets.ray_painter import CastOrder
 from engine.bodies.joints import JOINT_NAMES, PARENTS
-from engine.bodies.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from engine.errors import EngineError
+from engine.suffixes import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
 WORKSPACE = "bodies"
 ACCEPTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES

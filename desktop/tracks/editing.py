@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject
 from desktop.tracks.model import TracksModel
 from engine.errors import EngineError, invalid_input
 from engine.tracks import edits
-from engine.tracks.tracklets import TrackState
 
 LONGEST_GAP = 50
 """Frames that filling bridges."""
@@ -155,14 +154,9 @@ class Editing(QObject):
         if identity is None or state is None:
             self._chosen(1, "confirm")
             return
-        on = not is_confirmed(state, identity)
+        on = identity not in edits.confirmed_identities(state)
         self._model.edit(
             "confirm",
             f"Identity {identity} {'confirmed' if on else 'not confirmed any more'}",
             lambda state: edits.confirm(state, identity, on),
         )
-
-
-def is_confirmed(state: TrackState, identity: int) -> bool:
-    """Whether somebody said that an identity is right."""
-    return str(identity) in state.marks.get(edits.CONFIRMED, {})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, bad_file
+from engine.suffixes import VIDEO_SUFFIXES
 from engine.tracks.boxes import NO_TRACK, Boxes
 from engine.tracks.cameras import Camera
 from engine.tracks.evaluate_errors import KINDS, errors
@@ -18,7 +19,6 @@ from engine.tracks.itineraries import itineraries, write_itineraries
 from engine.tracks.scene import DATABASE, Scene
 from engine.tracks.tracklets import TrackState
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv"})
 TRACK_SUFFIXES = frozenset({".txt", ".json", ".xml", ".csv"})
 MOST_ERRORS = 500
 VISITS = "visits"
@@ -111,9 +111,11 @@ def scene_of_tracks(path: Path, parent: Path) -> Made:
     return Made(scene, tuple(file.report.lines()))
 
 
-def tracks_of(scene: Scene, state: TrackState) -> TrackFile:
+def tracks_of(
+    cameras: tuple[Camera, ...], class_names: Mapping[int, str], state: TrackState
+) -> TrackFile:
     """A result as a file has it; ids are identities."""
-    return TrackFile(state.boxes(), scene.cameras, scene.class_names)
+    return TrackFile(state.boxes(), cameras, class_names)
 
 
 def export_tracks(file: TrackFile, path: Path, format: str) -> list[str]:

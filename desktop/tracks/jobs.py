@@ -46,7 +46,10 @@ class TrackJobs(QObject):
 
     def submit(self, kind: str, scene: Path, params: Mapping[str, Any]) -> str:
         """Detect or track in a scene; raises what the project says when it cannot be written."""
-        job = self._bridge.submit(JobSpec(kind, params, {"scene": scene.resolve()}, device="auto"))
+        # To know what auto means, the engine loads torch: only networks need that.
+        network = any(name.lower().endswith(".onnx") for name in params.get("detectors", ()))
+        device = "auto" if network else "cpu"
+        job = self._bridge.submit(JobSpec(kind, params, {"scene": scene.resolve()}, device=device))
         self._own[job] = kind
         return job
 

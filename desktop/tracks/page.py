@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayo
 from desktop.background import Background
 from desktop.services import Page, Services
 from desktop.tracks.controls import Controls
-from desktop.tracks.editing import Editing, is_confirmed
+from desktop.tracks.editing import Editing
 from desktop.tracks.example import make_example
 from desktop.tracks.importing import (
     TRACK_SUFFIXES,
-    VIDEO_SUFFIXES,
     VISITS,
     Comparison,
     compare,
@@ -38,7 +37,10 @@ from desktop.tracks.undo import SceneUndo
 from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.parts import EmptyState, button
 from engine.errors import EngineError
+from engine.suffixes import VIDEO_SUFFIXES
 from engine.tracks.boxes import NO_TRACK
+from engine.tracks.edits import confirmed_identities
+from engine.tracks.formats import TrackFile
 from engine.tracks.scene import Scene
 
 WORKSPACE = "tracks"
@@ -292,13 +294,17 @@ class TracksPage(Page):
 
     def export_to(self, path: Path, format: str) -> None:
         """Write the tracks, edits included; ids are identities."""
+        own = self._own_tracks()
+        self.background.run(
+            lambda: export_tracks(own(), path, format), partial(self._exported, path), self.tell
+        )
+
+    def _own_tracks(self) -> Callable[[], TrackFile]:
+        """Makes the file of the tracks as they are now, beside the window's thread."""
         scene, state = self.model.scene, self.model.state
         assert scene is not None
         assert state is not None
-        file = tracks_of(scene, state)
-        self.background.run(
-            partial(export_tracks, file, path, format), partial(self._exported, path), self.tell
-        )
+        return partial(tracks_of, scene.cameras, scene.class_names, state.copy())
 
     def ask_truth(self) -> None:
         """Choose the true tracks."""
@@ -312,11 +318,9 @@ class TracksPage(Page):
 
     def compare_with(self, path: Path) -> None:
         """Measure the tracks."""
-        scene, state = self.model.scene, self.model.state
-        assert scene is not None
-        assert state is not None
+        own = self._own_tracks()
         self.measures.text.setText("Comparing…")
-        self.background.run(partial(compare, tracks_of(scene, state), path), self._compared, self.tell)
+        self.background.run(lambda: compare(own(), path), self._compared, self.tell)
 
     def tell(self, error: EngineError) -> None:
         """Say what went wrong."""
@@ -359,11 +363,7 @@ class TracksPage(Page):
 
     def _fill_identities(self) -> None:
         scene, state = self.model.scene, self.model.state
-        confirmed = frozenset(
-            identity
-            for identity in (state.identities if state else ())
-            if is_confirmed(state, identity)
-        )
+        confirmed = frozenset([] if state is None else confirmed_identities(state))
         self.identities.fill(self.model.spans, () if scene is None else scene.cameras, confirmed)
 
     def _selected(self) -> None:

@@ -12,6 +12,7 @@ from desktop.tracks.wall import LAYOUTS, Wall
 from desktop.widgets.field_editors import QuietComboBox
 from desktop.widgets.parts import icon_button, label
 from desktop.widgets.timeline import Timeline, clock
+from engine.tracks.edits import confirmed_identities
 from engine.tracks.overview import Span
 
 TICK_MS = 40
@@ -180,8 +181,8 @@ class TimePanel(QWidget):
         """Segments anew."""
         scene, state = self._model.scene, self._model.state
         cameras = () if scene is None else scene.cameras
-        confirmed = {} if state is None else state.marks.get("confirmed", {})
-        names = {int(identity): f"✓ {identity}" for identity in confirmed}
+        confirmed = [] if state is None else confirmed_identities(state)
+        names = {identity: f"✓ {identity}" for identity in confirmed}
         made = lanes(self._model.spans, cameras, self.by.currentData(), names)
         self._rows = dict(made.row_of)
         self.timeline.set_segments(made.labels, made.segments, made.gaps)

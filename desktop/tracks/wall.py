@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ GAP = 4
 TRAIL = 30
 """Frames of the way behind a selected box."""
 LAYOUTS = (1, 2, 4, 6, 9)
+FrameCame = Callable[[int, QImage | None], object]
+"""``f(frame, picture)``; without a picture where the video cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class CameraView(QWidget):
 class _Source(QObject):
     """The video of one camera, on a thread of its own; of waiting frames only the newest is read."""
 
-    def __init__(self, path: Path, done: object, parent: QObject) -> None:
+    def __init__(self, path: Path, done: FrameCame, parent: QObject) -> None:
         super().__init__(parent)
         self._path, self._done = path, done
         self._reader, self._background = FrameReader(), Background(self)
@@ -202,13 +205,13 @@ class _Source(QObject):
 
     def _came(self, frame: int, image: QImage) -> None:
         self._busy = False
-        self._done(frame, image)  # type: ignore[operator]
+        self._done(frame, image)
         self._next()
 
     def _lost(self, error: EngineError) -> None:
         self._busy = False
         self.failed = error.message
-        self._done(-1, None)  # type: ignore[operator]
+        self._done(-1, None)
 
 
 class Wall(QWidget):

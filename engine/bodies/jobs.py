@@ -20,10 +20,10 @@ from engine.bodies.keypoints.refusals import shows_trunk, with_bodies
 from engine.bodies.params import RecoverParams
 from engine.bodies.record import Camera, RecoveredPerson, Recovery, write_recoveries
 from engine.bodies.recover import guess_camera, recover_person
-from engine.bodies.suffixes import VIDEO_SUFFIXES
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
+from engine.suffixes import VIDEO_SUFFIXES
 from engine.video import VideoFile
 
 RESULT = "bodies"

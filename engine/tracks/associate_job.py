@@ -15,7 +15,7 @@ from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
 from engine.tracks.association import AssociateOptions, Association, associate, missing
 from engine.tracks.boxes import Int64Array
-from engine.tracks.edits import CANNOT, CONFIRMED, LINK, MUST
+from engine.tracks.edits import CANNOT, LINK, MUST, confirmed_identities
 from engine.tracks.scene import ResultInfo, Scene
 from engine.tracks.tracklets import ADDED, TrackState
 from engine.tracks.visits import Visits, visits_of
@@ -142,7 +142,7 @@ def _rows(state: TrackState) -> tuple[Int64Array, Int64Array]:
 
 def _confirmed(state: TrackState) -> dict[int, int]:
     """Tracklets of identities that a reviewer confirmed, and those."""
-    names = [int(key) for key in state.marks.get(CONFIRMED, {})]
+    names = confirmed_identities(state)
     return {tracklet: name for name in names for tracklet in state.members(name)}
 
 

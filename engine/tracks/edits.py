@@ -189,6 +189,11 @@ def check(state: TrackState, key: str, fingerprint: str) -> Delta:
     return _mark(state, CHECKED, key, fingerprint)
 
 
+def confirmed_identities(state: TrackState) -> list[int]:
+    """Identities of which somebody said that they are right, in that order."""
+    return [int(key) for key in state.marks.get(CONFIRMED, {})]
+
+
 def link(state: TrackState, first: int, second: int, kind: str | None) -> Delta:
     """Say that two tracklets ``must`` or ``cannot`` be one object; ``None`` takes that back."""
     if kind not in (MUST, CANNOT, None):

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from engine.choices import checked
 from engine.errors import invalid_input
 from engine.registry import Registry
 from engine.tracks.any_object import AnyObjectOptions, track_any_object
@@ -133,16 +134,7 @@ def tracker_options(tracker: str, given: Mapping[str, Any]) -> BaseModel:
         ``invalid_input`` for an unknown tracker or setting, or a value out of range.
     """
     kind = TRACKERS.get(tracker)
-    try:
-        return kind.options.model_validate(dict(given))
-    except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or tracker}: {part['msg']}" for part in error.errors()
-        )
-        raise invalid_input(
-            f"The settings of the tracker {tracker} are wrong: {told}. Nothing was tracked.",
-            f"It knows {', '.join(kind.options.model_fields)}.",
-        ) from error
+    return checked(kind.options, given, "tracker", tracker, "Nothing was tracked.")
 
 
 def track(

@@ -5,15 +5,12 @@ A plug-in adds to :data:`DETECTORS` through the entry-point group ``triptych.key
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from engine.bodies.keypoints.layouts import BLAZEPOSE33, COCO17
-from engine.errors import invalid_input
+from engine.choices import Choice, Options, checked
 from engine.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,13 +49,7 @@ class KeypointDetector(Protocol):
         ...
 
 
-class DetectorOptions(BaseModel):
-    """Settings of a detector; those of each have a class of their own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BlazePoseOptions(DetectorOptions):
+class BlazePoseOptions(Options):
     """Settings of the built-in detector."""
 
     levels: int = Field(
@@ -70,7 +61,7 @@ class BlazePoseOptions(DetectorOptions):
     threads: int = Field(default=1, ge=1, le=64, description="Of the processor.")
 
 
-class OnnxOptions(DetectorOptions):
+class OnnxOptions(Options):
     """Settings of a detector from an ONNX file."""
 
     path: str = Field(description="The .onnx file: RTMPose, RTMO, YOLO-pose, or heat maps.")
@@ -91,39 +82,13 @@ class OnnxOptions(DetectorOptions):
     most_people: int = Field(default=32, ge=1, le=1000, description="The surest are kept.")
 
 
-class ManualOptions(DetectorOptions):
+class ManualOptions(Options):
     """Settings of keypoints that somebody has set."""
 
     path: str = Field(description="A JSON file of people: boxes, or keypoints.")
 
 
-@dataclass(frozen=True)
-class DetectorKind:
-    """A detector that can be chosen.
-
-    Attributes
-    ----------
-    title, description
-        For people.
-    factory
-        ``f(options) -> KeypointDetector``, or ``module:function`` to import when it is needed.
-    options
-        The model of its settings.
-    """
-
-    title: str
-    description: str
-    factory: str | Callable[[Any], KeypointDetector]
-    options: type[DetectorOptions]
-
-    def load(self, options: DetectorOptions) -> KeypointDetector:
-        """The detector with its model; raises what it says."""
-        factory = self.factory
-        if isinstance(factory, str):
-            module, function = factory.split(":")
-            factory = getattr(importlib.import_module(module), function)
-        return factory(options)
-
+DetectorKind = Choice[KeypointDetector]
 
 DETECTORS: Registry[DetectorKind] = Registry("keypoint detector")
 
@@ -168,14 +133,4 @@ def load_detector(name: str, **options: Any) -> KeypointDetector:
         ``invalid_input`` for an unknown name or setting; what loading the model raises.
     """
     kind = DETECTORS.get(name)
-    try:
-        chosen = kind.options.model_validate(options)
-    except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or name}: {part['msg']}" for part in error.errors()
-        )
-        raise invalid_input(
-            f"The settings of the detector {name} are wrong: {told}. Nothing was detected.",
-            f"It knows {', '.join(kind.options.model_fields)}.",
-        ) from error
-    return kind.load(chosen)
+    return kind.load(checked(kind.options, options, "detector", name, "Nothing was detected."))

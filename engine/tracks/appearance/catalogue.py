@@ -5,15 +5,13 @@ A plug-in adds to :data:`APPEARANCES` through the entry-point group ``triptych.a
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from engine.errors import invalid_input
+from engine.choices import Choice, Options, checked
 from engine.registry import Registry
 
 if TYPE_CHECKING:
@@ -57,17 +55,11 @@ class Appearance(Protocol):
         ...
 
 
-class AppearanceOptions(BaseModel):
-    """Settings; those of each have a class of their own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BuiltInOptions(AppearanceOptions):
+class BuiltInOptions(Options):
     """Settings of the built-in descriptor: there are none."""
 
 
-class OnnxOptions(AppearanceOptions):
+class OnnxOptions(Options):
     """Settings of an embedding from an ONNX file."""
 
     path: str = Field(description="The .onnx file: one picture in, one vector out.")
@@ -88,33 +80,7 @@ class OnnxOptions(AppearanceOptions):
     device: str = Field(default="auto", description="cpu, or where there is a GPU: that.")
 
 
-@dataclass(frozen=True)
-class AppearanceKind:
-    """A descriptor that can be chosen.
-
-    Attributes
-    ----------
-    title, description
-        For people.
-    factory
-        ``f(options) -> Appearance``, or ``module:function`` to import when it is needed.
-    options
-        The model of its settings.
-    """
-
-    title: str
-    description: str
-    factory: str | Callable[[Any], Appearance]
-    options: type[AppearanceOptions]
-
-    def load(self, options: AppearanceOptions) -> Appearance:
-        """The descriptor with its model; raises what it says."""
-        factory = self.factory
-        if isinstance(factory, str):
-            module, function = factory.split(":")
-            factory = getattr(importlib.import_module(module), function)
-        return factory(options)
-
+AppearanceKind = Choice[Appearance]
 
 APPEARANCES: Registry[AppearanceKind] = Registry("appearance")
 
@@ -151,14 +117,4 @@ def load_appearance(name: str, **options: Any) -> Appearance:
     if Path(name).suffix.lower() == ".onnx":
         name, options = "onnx", {"path": name, **options}
     kind = APPEARANCES.get(name)
-    try:
-        chosen = kind.options.model_validate(options)
-    except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or name}: {part['msg']}" for part in error.errors()
-        )
-        raise invalid_input(
-            f"The settings of the appearance {name} are wrong: {told}. Nothing was started.",
-            f"It knows {', '.join(kind.options.model_fields) or 'none'}.",
-        ) from error
-    return kind.load(chosen)
+    return kind.load(checked(kind.options, options, "appearance", name, "Nothing was started."))

@@ -5,15 +5,13 @@ A plug-in adds to :data:`DETECTORS` through the entry-point group ``triptych.tra
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from engine.errors import invalid_input
+from engine.choices import Choice, Options, checked
 from engine.registry import Registry
 
 if TYPE_CHECKING:
@@ -60,13 +58,7 @@ class Detector(Protocol):
         ...
 
 
-class DetectorOptions(BaseModel):
-    """Settings of a detector; those of each have a class of their own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MovingOptions(DetectorOptions):
+class MovingOptions(Options):
     """Settings of the built-in detector of what moves."""
 
     least_size: float = Field(
@@ -84,7 +76,7 @@ class MovingOptions(DetectorOptions):
     )
 
 
-class OnnxOptions(DetectorOptions):
+class OnnxOptions(Options):
     """Settings of a detector from an ONNX file."""
 
     path: str = Field(description="The .onnx file: YOLOX, YOLOv5 to v11, RT-DETR, DETR.")
@@ -123,39 +115,13 @@ class OnnxOptions(DetectorOptions):
     device: str = Field(default="auto", description="cpu, or where there is a GPU: that.")
 
 
-class ImportedOptions(DetectorOptions):
+class ImportedOptions(Options):
     """Settings of boxes from a file."""
 
     path: str = Field(description="A file or folder of boxes in a format of tracks.")
 
 
-@dataclass(frozen=True)
-class DetectorKind:
-    """A detector that can be chosen.
-
-    Attributes
-    ----------
-    title, description
-        For people.
-    factory
-        ``f(options) -> Detector``, or ``module:function`` to import when it is needed.
-    options
-        The model of its settings.
-    """
-
-    title: str
-    description: str
-    factory: str | Callable[[Any], Detector]
-    options: type[DetectorOptions]
-
-    def load(self, options: DetectorOptions) -> Detector:
-        """The detector with its model; raises what it says."""
-        factory = self.factory
-        if isinstance(factory, str):
-            module, function = factory.split(":")
-            factory = getattr(importlib.import_module(module), function)
-        return factory(options)
-
+DetectorKind = Choice[Detector]
 
 DETECTORS: Registry[DetectorKind] = Registry("track detector")
 
@@ -204,14 +170,4 @@ def load_detector(name: str, **options: Any) -> Detector:
     elif suffix in TRACK_FILES:
         name, options = "boxes", {"path": name, **options}
     kind = DETECTORS.get(name)
-    try:
-        chosen = kind.options.model_validate(options)
-    except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or name}: {part['msg']}" for part in error.errors()
-        )
-        raise invalid_input(
-            f"The settings of the detector {name} are wrong: {told}. Nothing was detected.",
-            f"It knows {', '.join(kind.options.model_fields)}.",
-        ) from error
-    return kind.load(chosen)
+    return kind.load(checked(kind.options, options, "detector", name, "Nothing was detected."))
