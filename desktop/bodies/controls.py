@@ -8,7 +8,6 @@ from typing import Any
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
@@ -68,7 +67,7 @@ class Controls(QWidget):
         self.people.setAccessibleName("People in the photo")
         self.people.setMinimumHeight(96)
         self.people.currentRowChanged.connect(self.person_chosen)
-        self.method = QComboBox()
+        self.method = QuietComboBox()
         self.method.setToolTip(
             "The fit takes about a second a person and meets the picture best; NIKI guesses what is "
             "hidden; inverse kinematics takes no time."

@@ -75,7 +75,7 @@ class ReviewPanel(QWidget):
         worth = sum(event.score for event in events)
         many = f"{MOST} or more" if len(events) == MOST else str(len(events))
         self.count.setText(
-            f"{many} places to look at, about {worth:,.0f} boxes to put right. Next: N, before: P."
+            f"To look at: {many}; to put right: about {worth:,.0f} boxes. Next: N, before: P."
             if events
             else "Nothing looks suspicious."
             if self._model.state is not None
