@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 # Before Qt is imported. installers/test.sh chooses another platform where it started an X server.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if displays := os.environ.get("TRIPTYCH_TEST_DISPLAYS", "").split():
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.environ["DISPLAY"] = displays[process % len(displays)]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -157,6 +157,11 @@ class BodiesModel(QObject):
         known = self._jobs.get(job)
         if known is not None:
             record = self._project.job(job)
+            if record.state is JobState.SUCCEEDED and known.result is None:
+                # The project knows how a job ended before the bridge has told of its result.
+                known.result = self._photo_job(record).result
+                if known.result is not None:
+                    self.recovered.emit(job)
             known.state, known.error, known.metrics = record.state, record.error, record.metrics
             self.updated.emit(job)
 
@@ -171,6 +176,6 @@ class BodiesModel(QObject):
             self.updated.emit(job)
 
     def _result_added(self, result: int, job: str) -> None:
-        if (known := self._jobs.get(job)) is not None:
+        if (known := self._jobs.get(job)) is not None and known.result != result:
             known.result = result
             self.recovered.emit(job)

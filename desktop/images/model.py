@@ -23,6 +23,7 @@ from desktop.images.specs import (
 )
 from engine.errors import EngineError
 from engine.job import JobSpec, JobState
+from engine.project import ResultFilter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -282,6 +283,10 @@ class ImagesModel(QObject):
         changed = record.state is not known.state
         if record.state is JobState.RUNNING and changed:
             known.running_since = time.monotonic()
+        if record.state.terminal and changed:
+            # The project knows how a job ended before the bridge has told of its last results.
+            for result in reversed(self._project.result_ids(ResultFilter(job=job))):
+                self._result_added(result, job)
         known.state, known.error, known.metrics = record.state, record.error, record.metrics
         if record.state.terminal:
             known.previews = None

@@ -81,6 +81,24 @@ def test_progress_previews_and_results_build_the_picture_of_a_job(
     assert model.running is None
 
 
+def test_a_job_known_to_have_ended_has_its_results_already(
+    model: ImagesModel, project: Project, quiet_bridge: Bridge, add_result: AddResult
+) -> None:
+    """The project is ahead of the bridge: what is said of a cancel may be read after the job's end."""
+    job = start(model, project, quiet_bridge)
+    results = [add_result(job.id, index) for index in range(2)]
+    project.set_job_state(job.id, JobState.CANCELLED)
+    told: list[int] = []
+    model.result_added.connect(told.append)
+    quiet_bridge.job_changed.emit(job.id)
+    assert job.state is JobState.CANCELLED
+    assert job.results == told == results
+    for result in results:
+        quiet_bridge.result_added.emit(result, job.id)
+    quiet_bridge.cancelled.emit(job.id)
+    assert job.results == told == results
+
+
 def test_a_late_preview_does_not_cover_the_result(
     model: ImagesModel, project: Project, quiet_bridge: Bridge
 ) -> None:
