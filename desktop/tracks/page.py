@@ -12,8 +12,10 @@ from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayo
 from desktop.background import Background
 from desktop.services import Page, Services
 from desktop.tracks.controls import Controls
+from desktop.tracks.crops import CropLoader
 from desktop.tracks.editing import Editing
 from desktop.tracks.example import make_example
+from desktop.tracks.identity_card import ALTERNATIVES, IdentityCard
 from desktop.tracks.importing import (
     TRACK_SUFFIXES,
     VISITS,
@@ -84,6 +86,9 @@ class TracksPage(Page):
         self.review = Review(self.model, self.stage, self.tell, self)
         self.suspicious = ReviewPanel(self.review, self.model, self.time.timeline)
         self.identities, self.edits = IdentitiesPanel(), EditsPanel()
+        self.crops = CropLoader(self)
+        self.card = IdentityCard(theme, self.model, self.crops, self.tell)
+        self.identities.add(self.card)
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
@@ -147,6 +152,7 @@ class TracksPage(Page):
         model.edited.connect(self._edited)
         self.identities.chosen.connect(model.select_identity)
         self.identities.filter.textChanged.connect(lambda _text: self._fill_identities())
+        self.card.place_wanted.connect(lambda crop: self._go_to(crop.camera, crop.frame, NO_TRACK))
         self.links.chosen.connect(self._show_link)
         self.links.judged.connect(editing.judge)
         self.measures.truth_wanted.connect(self.ask_truth)
@@ -193,6 +199,11 @@ class TracksPage(Page):
         ):
             actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE)
             actions.connect(f"{WORKSPACE}.{name}", do)
+        for number in range(1, ALTERNATIVES + 1):
+            name = f"{WORKSPACE}.alternative_{number}"
+            title = f"It is alternative {number} of the identity card"
+            actions.define(name, title, str(number), "user-switch", workspace=WORKSPACE)
+            actions.connect(name, partial(self.card.take, number))
         define(actions, WORKSPACE, self.review)
 
     # --- page protocol ----------------------------------------------------------------------------
@@ -331,6 +342,10 @@ class TracksPage(Page):
 
     def _opened(self) -> None:
         scene, result = self.model.scene, self.model.result
+        if scene is None:
+            self.crops.open(None)
+        else:
+            self.crops.open(scene.folder, scene.cameras)
         self.centre.setCurrentIndex(0 if scene is None else 1)
         self.time.setVisible(scene is not None)
         self.controls.show_scene(scene, result)

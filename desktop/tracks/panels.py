@@ -29,6 +29,8 @@ from engine.tracks.scene import Edit
 
 Index = QModelIndex | QPersistentModelIndex
 HEADS = ("Identity", "Cameras", "From", "To")
+MOST_LINES = 4
+"""Tracklets of the selected identity that are described."""
 FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDP", "IDR", "IDSW", "Frag")
 
 
@@ -118,7 +120,7 @@ class IdentitiesPanel(QWidget):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 66), (2, 62), (3, 62)):
+        for column, width in ((0, 76), (2, 62), (3, 62)):
             self.view.setColumnWidth(column, width)
         self.view.selectionModel().currentRowChanged.connect(self._row)
         self.facts = label("Nothing is selected.", "muted", wrap=True)
@@ -128,6 +130,12 @@ class IdentitiesPanel(QWidget):
         layout.setSpacing(SPACE_S)
         for widget in (self.filter, self.view, self.count, self.facts):
             layout.addWidget(widget, 1 if widget is self.view else 0)
+
+    def add(self, card: QWidget) -> None:
+        """More about the one that is selected, below."""
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        layout.addWidget(card, 1)
 
     def fill(self, spans: Sequence[Span], cameras: Sequence[Camera], confirmed: frozenset[int]) -> None:
         """Other tracks."""
@@ -143,7 +151,7 @@ class IdentitiesPanel(QWidget):
             self.view.clearSelection()
             return
         lines = [f"Identity {identity}"]
-        for span in spans:
+        for span in spans[:MOST_LINES]:
             camera = cameras[span.camera]
             first = camera.offset + span.first / camera.fps
             last = camera.offset + (span.last + 1) / camera.fps
@@ -153,6 +161,8 @@ class IdentitiesPanel(QWidget):
                 f"{camera.name}: tracklet {span.tracklet}, {clock(first)} to {clock(last)}, "
                 f"{span.boxes} boxes, score {span.score:.2f}{holes}{drawn}"
             )
+        if len(spans) > MOST_LINES:
+            lines.append(f"and {len(spans) - MOST_LINES} more")
         self.facts.setText("\n".join(lines))
         at = next((n for n, row in enumerate(self.table.rows) if row[0] == identity), -1)
         if at >= 0 and self.view.currentIndex().row() != at:

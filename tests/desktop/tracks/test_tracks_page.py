@@ -7,91 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtGui import QKeySequence, QUndoStack
-from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
-from desktop.actions import Actions
-from desktop.bridge import Bridge, process_executor
-from desktop.services import Services
-from desktop.settings import Settings
-from desktop.shell.notifications import Notifications
-from desktop.theme import Theme
 from desktop.tracks.page import TracksPage
-from engine.project import Project
 from engine.tracks.boxes import Boxes
-from engine.tracks.cameras import Camera
 from engine.tracks.evaluate import evaluate
-from engine.tracks.formats import TrackFile, read_tracks, write_tracks
+from engine.tracks.formats import read_tracks
 from engine.tracks.scene import Scene
 from engine.tracks.synthetic import make_scene
 from engine.video_writing import write_video
-from tests.desktop.support import WAIT_MS
-
-SECONDS = max(WAIT_MS, 60_000)
-SWAP_FROM = 30
-
-
-@pytest.fixture
-def make(
-    qtbot: QtBot,
-    project: Project,
-    settings: Settings,
-    actions: Actions,
-    theme: Theme,
-    notifications: Notifications,
-) -> Iterator[Callable[[], TracksPage]]:
-    """Opens pages on one project, one after another."""
-    bridge = Bridge(project, process_executor)
-    bridge.start()
-    pages: list[TracksPage] = []
-
-    def page() -> TracksPage:
-        for before in pages:
-            before.model.close()
-        services = Services(project, bridge, settings, actions, theme, notifications, QUndoStack())
-        made = TracksPage(services)
-        made.resize(1200, 760)
-        qtbot.addWidget(made)
-        actions.attach("tracks", made)
-        made.show()
-        made.activate()
-        pages.append(made)
-        return made
-
-    yield page
-    for one in pages:
-        one.stage.play(0.0)
-        one.model.close()
-    bridge.close()
-
-
-def settled(qtbot: QtBot, page: TracksPage) -> None:
-    parts = (page.background, page.stage.wall, page.review)
-    qtbot.waitUntil(lambda: not any(part.busy for part in parts), timeout=SECONDS)
-
-
-def walk(swapped: bool) -> Boxes:
-    """Two walkers for 60 frames; a tracker exchanged them from frame 30 on."""
-    frames = np.tile(np.arange(60), 2)
-    who = np.repeat([1, 2], 60)
-    x = np.where(who == 1, 10 + 8 * frames, 490 - 8 * frames)
-    xywh = np.stack([x, np.where(who == 1, 50, 260), np.full(120, 60), np.full(120, 150)], axis=1)
-    named = np.where(swapped & (frames >= SWAP_FROM), 3 - who, who)
-    return Boxes.of(frames, xywh, tracks=named)
-
-
-def write(path: Path, boxes: Boxes) -> Path:
-    write_tracks(TrackFile(boxes, (Camera(path.stem, fps=10),)), path, "mot")
-    return path
-
-
-def key(page: QWidget, name: str) -> None:
-    """What a key does; not every display gives the window the focus that a real one needs."""
-    wanted = QKeySequence(name)
-    (action,) = (action for action in page.actions() if action.shortcut() == wanted)
-    assert action.isEnabled()
-    action.trigger()
+from tests.desktop.tracks.support import SECONDS, SWAP_FROM, key, settled, walk, write
 
 
 def test_a_swap_is_mended_with_keys_and_stays_mended(
