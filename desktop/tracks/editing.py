@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject
+import numpy as np
+from PySide6.QtCore import QObject, QRectF
 
 from desktop.tracks.model import TracksModel
 from engine.errors import EngineError, invalid_input
-from engine.tracks import edits
+from engine.tracks import drawing, edits
 
 LONGEST_GAP = 50
 """Frames that filling bridges."""
+BY_HAND = "by hand"
+"""The result that boxes are drawn in where there is none."""
 
 
 class Editing(QObject):
@@ -26,6 +29,8 @@ class Editing(QObject):
         Gives the playhead, seconds on the scene's clock.
     tell
         Says why an edit is not possible.
+    say
+        Says more about one that was made.
     """
 
     def __init__(
@@ -33,10 +38,11 @@ class Editing(QObject):
         model: TracksModel,
         time: Callable[[], float],
         tell: Callable[[EngineError], object],
+        say: Callable[[str], object],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._model, self._time, self._tell = model, time, tell
+        self._model, self._time, self._tell, self._say = model, time, tell, say
 
     def frame_of(self, tracklet: int) -> int:
         """The playhead in the frames of a tracklet's camera."""
@@ -131,18 +137,110 @@ class Editing(QObject):
                 lambda state: edits.fill(state, chosen[0], LONGEST_GAP),
             )
 
-    def judge(self, first: int, second: int, right: bool) -> None:
-        """Say that a link between cameras is right, or wrong: then they are two."""
+    def extend(self) -> None:
+        """Let the selected tracklet go on to the playhead, as it moved; or begin there."""
+        if chosen := self._chosen(1, "make it longer"):
+            tracklet, frame = chosen[0], self.frame_of(chosen[0])
+            span, scene = self._model.span(tracklet), self._model.scene
+            assert span is not None
+            assert scene is not None
+            camera = scene.cameras[span.camera]
+            if camera.frames:
+                frame = min(frame, camera.frames - 1)
+            size = (camera.width, camera.height) if camera.width and camera.height else None
+            done = self._model.edit(
+                "predict",
+                f"Tracklet {tracklet} made longer, to frame {frame}",
+                lambda state: drawing.predict(state, tracklet, frame, size),
+            )
+            after = self._model.span(tracklet)
+            if done and after is not None and not after.first <= frame <= after.last:
+                end = after.last if frame > after.last else after.first
+                self._say(
+                    f"Tracklet {tracklet} made longer, to frame {end}: there it leaves the picture."
+                )
+
+    def box_drawn(self, camera: int, frame: int, tracklet: int | None, place: QRectF) -> None:
+        """Put a box where somebody drew it: a tracklet's, the selected one's if it has none, or new."""
+        xywh = np.array([place.x(), place.y(), place.width(), place.height()])
+        longer = self._without_box(camera, frame)
+        if tracklet is None and longer is None:
+            self._new_tracklet(camera, frame, xywh)
+        elif tracklet is not None:
+            self._model.edit(
+                "place",
+                f"Box of tracklet {tracklet} moved at frame {frame}",
+                lambda state: drawing.place(state, tracklet, frame, xywh),
+            )
+        elif longer is not None:
+            self._model.edit(
+                "place",
+                f"Box of tracklet {longer} drawn at frame {frame}",
+                lambda state: drawing.place(state, longer, frame, xywh),
+            )
+
+    def nudge(self, right: int, down: int, *, edge: bool = False) -> None:
+        """Move the selected box at the playhead by pixels, or its right and lower edges."""
+        if chosen := self._chosen(1, "move its box"):
+            state, frame = self._model.state, self.frame_of(chosen[0])
+            assert state is not None
+            own = state.tracklet_boxes(chosen[0])
+            (there,) = np.nonzero(own.frames == frame)
+            if not len(there):
+                self._tell(
+                    invalid_input(
+                        f"Tracklet {chosen[0]} has no box at frame {frame}; nothing was changed.",
+                        "E makes it longer, G fills its gaps, B lets you draw one.",
+                    )
+                )
+                return
+            left, top, width, height = own.xywh[there[0]].tolist()
+            wide, high = max(1.0, width + right), max(1.0, height + down)
+            place = (
+                QRectF(left, top, wide, high)
+                if edge
+                else QRectF(left + right, top + down, width, height)
+            )
+            self.box_drawn(int(own.cameras[0]), frame, chosen[0], place)
+
+    def _without_box(self, camera: int, frame: int) -> int | None:
+        """The selected tracklet of a camera that has no box in a frame."""
+        state = self._model.state
+        for name in self._model.selection:
+            span = self._model.span(name)
+            if state is not None and span is not None and span.camera == camera:
+                return None if frame in state.tracklet_boxes(name).frames else name
+        return None
+
+    def _new_tracklet(self, camera: int, frame: int, xywh: np.ndarray) -> None:
+        self._model.begin_result(BY_HAND)
+        scene, state = self._model.scene, self._model.state
+        if scene is None or state is None:
+            return
+        name = state.free_id()
+        kinds = scene.detections.classes
+        kind = int(np.bincount(np.maximum(kinds, 0)).argmax()) if len(kinds) else 0
+        if self._model.edit(
+            "draw",
+            f"Tracklet {name} drawn at frame {frame}; draw at another frame, and it goes on there",
+            lambda state: drawing.draw(state, camera, frame, xywh, kind),
+        ):
+            self._model.select([name])
+
+    def judge(self, first: int, second: int, right: bool) -> bool:
+        """Say that a link between cameras is right, or wrong: then they are two. False: not yet."""
         state = self._model.state
         if state is None:
-            return
+            return False
         if not right and state.identity_of(first) == state.identity_of(second):
-            self._model.edit(
+            parted = self._model.edit(
                 "reassign",
                 f"Tracklet {second} parted from {first}",
                 lambda state: edits.reassign(state, [second], None),
             )
-        self._model.edit(
+            if not parted:
+                return False
+        return self._model.edit(
             "link",
             f"Tracklets {first} and {second} {'are' if right else 'are not'} the same object",
             lambda state: edits.link(state, first, second, edits.MUST if right else edits.CANNOT),

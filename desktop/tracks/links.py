@@ -111,14 +111,16 @@ class LinksPanel(QWidget):
             item.setEnabled(bool(links))
 
     def judge(self, right: bool) -> None:
-        """Say that the selected link is right or wrong, and go on to the next."""
+        """Say that the selected link is right or wrong."""
         item = self.list.currentItem()
-        if item is None:
-            return
-        first, second = item.data(Qt.ItemDataRole.UserRole)["tracklets"]
-        mark = "✓" if right else "✗"
-        item.setText(f"{mark} {words(item.data(Qt.ItemDataRole.UserRole))}")
-        self.judged.emit(first, second, right)
+        if item is not None:
+            first, second = item.data(Qt.ItemDataRole.UserRole)["tracklets"]
+            self.judged.emit(first, second, right)
+
+    def mark(self, right: bool) -> None:
+        """That was recorded: go on to the next link."""
+        item = self.list.currentItem()
+        item.setText(f"{'✓' if right else '✗'} {words(item.data(Qt.ItemDataRole.UserRole))}")
         self.list.setCurrentRow(min(self.list.currentRow() + 1, self.list.count() - 1))
 
     def _chosen(self, item: QListWidgetItem | None, _before: QListWidgetItem | None) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from desktop.background import Background
 from engine.errors import EngineError
 from engine.tracks.boxes import NO_TRACK
+from engine.tracks.edits import confirmed_changed
 from engine.tracks.overview import FrameIndex, Span, duration, spans
 from engine.tracks.scene import DATABASE, Edit, ResultInfo, Scene
 from engine.tracks.tracklets import Delta, TrackState
@@ -60,6 +61,8 @@ class TracksModel(QObject):
         The scene has a new edit.
     scene_opened
         Another scene is open; before :attr:`opened`.
+    asked(str)
+        An edit was not made: it changes a confirmed identity. It is made when it comes again.
     """
 
     opened = Signal()
@@ -68,6 +71,7 @@ class TracksModel(QObject):
     edited = Signal(str)
     recorded = Signal(str)
     scene_opened = Signal()
+    asked = Signal(str)
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class TracksModel(QObject):
         self._background, self._tell = background, tell
         self._loaded: Loaded | None = None
         self.selection: tuple[int, ...] = ()
+        self._asked_about: tuple[str, str] | None = None
 
     # --- what is open -----------------------------------------------------------------------------
 
@@ -131,6 +136,17 @@ class TracksModel(QObject):
         if scene is not None:
             self._run(lambda: load(scene, result))
 
+    def begin_result(self, name: str) -> None:
+        """An empty result to draw in, where the scene has none."""
+        scene = self.scene
+        if scene is None or self.result is not None:
+            return
+        try:
+            scene.add_result(scene.free_name(name), [], [])
+            self._came(load(scene, None))
+        except EngineError as error:
+            self._tell(error)
+
     def close(self) -> None:
         """Nothing is open; everything was saved before."""
         loaded, self._loaded = self._loaded, None
@@ -158,6 +174,7 @@ class TracksModel(QObject):
         chosen = tuple(dict.fromkeys(t for t in tracklets if self.span(t) is not None))
         if chosen != self.selection:
             self.selection = chosen
+            self._asked_about = None
             self.selected.emit()
 
     def extend(self, tracklet: int) -> None:
@@ -184,11 +201,17 @@ class TracksModel(QObject):
     # --- edits ------------------------------------------------------------------------------------
 
     def edit(self, kind: str, text: str, make: Callable[[TrackState], Delta]) -> bool:
-        """Change tracks: ``make`` says how. False, and told, where it does not fit."""
+        """Change tracks: ``make`` says how. False, and told, where it does not fit.
+
+        What changes a confirmed identity is asked about first (:attr:`asked`), and made when it is
+        wanted again straight away.
+        """
         if self.scene is None or self.result is None or self.state is None:
             return False
         try:
             delta = make(self.state)
+            if self._asks(kind, text, confirmed_changed(self.state, delta)):
+                return False
             self.scene.edit(self.result.id, kind, delta, text)
         except EngineError as error:
             self._tell(error)
@@ -196,6 +219,18 @@ class TracksModel(QObject):
         self.recorded.emit(text)
         self._renew(delta)
         self.edited.emit(text)
+        return True
+
+    def _asks(self, kind: str, text: str, confirmed: Sequence[int]) -> bool:
+        again, self._asked_about = self._asked_about == (kind, text), None
+        if not confirmed or again:
+            return False
+        self._asked_about = kind, text
+        names = " and ".join(map(str, confirmed[:2])) + (" and more" if len(confirmed) > 2 else "")
+        whose = f"Identity {names} is" if len(confirmed) == 1 else f"Identities {names} are"
+        self.asked.emit(
+            f"{whose} confirmed: nothing was changed. Do it again to change it all the same."
+        )
         return True
 
     def travel(self, scene: Scene, *, forward: bool) -> bool:

@@ -15,7 +15,7 @@ from desktop.tracks.controls import Controls
 from desktop.tracks.crops import CropLoader
 from desktop.tracks.editing import Editing
 from desktop.tracks.example import make_example
-from desktop.tracks.identity_card import ALTERNATIVES, IdentityCard
+from desktop.tracks.identity_card import IdentityCard
 from desktop.tracks.importing import (
     TRACK_SUFFIXES,
     VISITS,
@@ -31,8 +31,9 @@ from desktop.tracks.importing import (
 from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
 from desktop.tracks.links import LinksPanel, read_links
 from desktop.tracks.model import TracksModel
+from desktop.tracks.page_actions import WORKSPACE, define_actions
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
-from desktop.tracks.review import Review, define
+from desktop.tracks.review import Review
 from desktop.tracks.review_panel import ReviewPanel
 from desktop.tracks.stage import TimePanel, TracksStage
 from desktop.tracks.undo import SceneUndo
@@ -45,7 +46,6 @@ from engine.tracks.edits import confirmed_identities
 from engine.tracks.formats import TrackFile
 from engine.tracks.scene import Scene
 
-WORKSPACE = "tracks"
 INSPECTOR_WIDTH = 300
 EXPORTS = {
     "CSV (*.csv)": ("csv", ".csv"),
@@ -82,7 +82,7 @@ class TracksPage(Page):
         self.controls = Controls(theme)
         self.stage = TracksStage(theme, self.model)
         self.time = TimePanel(theme, self.model, self.stage)
-        self.editing = Editing(self.model, lambda: self.stage.time, self.tell, self)
+        self.editing = Editing(self.model, lambda: self.stage.time, self.tell, self.stage.say, self)
         self.review = Review(self.model, self.stage, self.tell, self)
         self.suspicious = ReviewPanel(self.review, self.model, self.time.timeline)
         self.identities, self.edits = IdentitiesPanel(), EditsPanel()
@@ -146,65 +146,23 @@ class TracksPage(Page):
         controls.result_chosen.connect(model.choose_result)
         controls.camera_chosen.connect(stage.wall.show_camera)
         stage.wall.clicked.connect(self._box_clicked)
+        stage.wall.drawn.connect(editing.box_drawn)
         model.opened.connect(self._opened)
         model.changed.connect(self._changed)
         model.selected.connect(self._selected)
         model.edited.connect(self._edited)
+        model.asked.connect(lambda text: stage.say(text, "warn"))
         self.identities.chosen.connect(model.select_identity)
         self.identities.filter.textChanged.connect(lambda _text: self._fill_identities())
         self.card.place_wanted.connect(lambda crop: self._go_to(crop.camera, crop.frame, NO_TRACK))
         self.links.chosen.connect(self._show_link)
-        self.links.judged.connect(editing.judge)
+        self.links.judged.connect(self._judge_link)
         self.measures.truth_wanted.connect(self.ask_truth)
         self.measures.error_chosen.connect(self._go_to)
         self.jobs.progressed.connect(stage.say)
         self.jobs.tracked.connect(self._tracked)
         self.jobs.detected.connect(self._detected)
-        actions, move = self._services.actions, self.stage
-        for name, title, key, icon, do in (
-            ("play", "Play or pause", "Space", "play", move.toggle_play),
-            ("back", "Play backwards, faster with each press", "J", "rewind", lambda: move.shuttle(-1)),
-            ("stop", "Stop", "K", "stop", lambda: move.play(0.0)),
-            ("forth", "Play, faster with each press", "L", "fast-forward", lambda: move.shuttle(1)),
-            ("frame_back", "A frame back", ",", "caret-left", lambda: move.step(-1)),
-            ("frame_on", "A frame on", ".", "caret-right", lambda: move.step(1)),
-            ("ten_back", "Ten frames back", "Shift+,", "caret-double-left", lambda: move.step(-10)),
-            ("ten_on", "Ten frames on", "Shift+.", "caret-double-right", lambda: move.step(10)),
-            (
-                "start",
-                "Start of the selected track",
-                "Home",
-                "skip-back",
-                lambda: self._end(first=True),
-            ),
-            ("end", "End of the selected track", "End", "skip-forward", lambda: self._end(first=False)),
-            ("split", "Split at the playhead", "S", "scissors", editing.split),
-            ("merge", "Merge the selected", "M", "git-merge", editing.merge),
-            ("swap", "Swap the selected from here on", "W", "swap", editing.swap),
-            ("separate", "An identity of its own", "R", "user-plus", editing.separate),
-            ("fill", "Fill the gaps", "G", "dots-three", editing.fill),
-            ("delete", "Delete the tracklet", "D", "trash", editing.delete),
-            ("confirm", "Confirm the identity", "C", "check-circle", editing.confirm),
-            ("undo", "Undo", "Z", "arrow-u-up-left", self._services.undo.undo),
-            ("redo", "Redo", "Shift+Z", "arrow-u-up-right", self._services.undo.redo),
-            ("right", "The link is right", "Shift+Return", "check", lambda: self.links.judge(True)),
-            ("wrong", "The link is wrong", "Shift+X", "x", lambda: self.links.judge(False)),
-            ("follow", "Follow the selected", "F", "crosshair", move.follow.click),
-            ("hide", "Hide all others", "H", "eye-slash", move.hide_others.click),
-            ("zones", "Show zones", "V", "polygon", move.zones.click),
-            ("all", "Show all of the time", "A", "arrows-out-line-horizontal", self.time.timeline.fit),
-            ("find", "Find an identity", "/", "magnifying-glass", self.identities.filter.setFocus),
-            ("open", "Open a scene", "Ctrl+Shift+O", "folder-open", self.ask_scene),
-            ("export", "Export tracks", "Ctrl+E", "export", self.ask_export),
-        ):
-            actions.define(f"{WORKSPACE}.{name}", title, key, icon, workspace=WORKSPACE)
-            actions.connect(f"{WORKSPACE}.{name}", do)
-        for number in range(1, ALTERNATIVES + 1):
-            name = f"{WORKSPACE}.alternative_{number}"
-            title = f"It is alternative {number} of the identity card"
-            actions.define(name, title, str(number), "user-switch", workspace=WORKSPACE)
-            actions.connect(name, partial(self.card.take, number))
-        define(actions, WORKSPACE, self.review)
+        define_actions(self, self._services)
 
     # --- page protocol ----------------------------------------------------------------------------
 
@@ -402,7 +360,8 @@ class TracksPage(Page):
         else:
             self.model.select([tracklet])
 
-    def _end(self, *, first: bool) -> None:
+    def go_to_end(self, *, first: bool) -> None:
+        """Move the playhead to the first or last frame of the selected tracklet."""
         chosen = [self.model.span(name) for name in self.model.selection[:1]]
         scene = self.model.scene
         for span in chosen:
@@ -427,6 +386,10 @@ class TracksPage(Page):
                 self.stage.wall.show_camera(span.camera)
         self.model.select([first, second])
         self.stage.set_time(time)
+
+    def _judge_link(self, first: int, second: int, right: bool) -> None:
+        if self.editing.judge(first, second, right):
+            self.links.mark(right)
 
     def _tracked(self, folder: str, result: int, text: str) -> None:
         self.stage.say(text)

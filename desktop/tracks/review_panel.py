@@ -73,9 +73,10 @@ class ReviewPanel(QWidget):
         self.list.blockSignals(False)
         self._timeline.set_markers(times)
         worth = sum(event.score for event in events)
+        gain = f"about {worth:,.0f} boxes" if round(worth) > 1 else "about one box"
         many = f"{MOST} or more" if len(events) == MOST else str(len(events))
         self.count.setText(
-            f"To look at: {many}; to put right: about {worth:,.0f} boxes. Next: N, before: P."
+            f"To look at: {many}; to put right: {gain}. Next: N, before: P."
             if events
             else "Nothing looks suspicious."
             if self._model.state is not None

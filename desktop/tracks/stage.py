@@ -53,11 +53,13 @@ class TracksStage(QWidget):
         self.hide_others.toggled.connect(lambda on: self.wall.set_options(hide_others=on))
         self.zones = _switch(theme, "polygon", "Zones (V)")
         self.zones.toggled.connect(lambda on: self.wall.set_options(zones=on))
+        self.draw = _switch(theme, "bounding-box", "Draw, move and resize boxes (B)")
+        self.draw.toggled.connect(self._draw)
         self.message = label("", "muted")
         bar = QHBoxLayout()
         bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
         bar.setSpacing(SPACE_S)
-        for item in (self.layout_choice, self.follow, self.hide_others, self.zones):
+        for item in (self.layout_choice, self.follow, self.hide_others, self.zones, self.draw):
             bar.addWidget(item)
         bar.addWidget(self.message, 1)
         layout = QVBoxLayout(self)
@@ -67,9 +69,13 @@ class TracksStage(QWidget):
         layout.addWidget(self.wall, 1)
         model.opened.connect(self._opened)
 
-    def say(self, text: str) -> None:
-        """One line: what was done."""
+    def say(self, text: str, role: str = "muted") -> None:
+        """One line: what was done; ``warn`` for what is asked."""
         self.message.setText(text)
+        if self.message.property("role") != role:
+            self.message.setProperty("role", role)
+            self.message.style().unpolish(self.message)
+            self.message.style().polish(self.message)
 
     def set_time(self, time: float) -> None:
         """Move the playhead."""
@@ -114,6 +120,16 @@ class TracksStage(QWidget):
         self.set_time(self.time + passed * self._speed)
         if self.time >= last:
             self.play(0.0)
+
+    def _draw(self, on: bool) -> None:
+        self.play(0.0)
+        self.wall.set_drawing(on)
+        self.say(
+            "Drag: a new box, or one of the selected tracklet where it has none. Drag the selected "
+            "box, or its edges, to move or resize it."
+            if on
+            else ""
+        )
 
     def _follow(self, on: bool) -> None:
         self.wall.follow = on

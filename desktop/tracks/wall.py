@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
+from PySide6.QtCore import QObject, QPointF, QRectF, Signal
+from PySide6.QtGui import QImage, QPolygonF
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from desktop.background import Background
 from desktop.theme import Theme
-from desktop.tracks.lanes import colour_of
+from desktop.tracks.camera_view import CameraView, ShownBox
 from desktop.tracks.model import TracksModel
 from desktop.widgets.video_frames import FrameReader
 from engine.errors import EngineError
-from engine.tracks.cameras import Camera
 
 GAP = 4
 TRAIL = 30
@@ -26,149 +24,6 @@ TRAIL = 30
 LAYOUTS = (1, 2, 4, 6, 9)
 FrameCame = Callable[[int, QImage | None], object]
 """``f(frame, picture)``; without a picture where the video cannot be read."""
-
-
-@dataclass(frozen=True)
-class ShownBox:
-    """A box of the frame, pixels of the video."""
-
-    tracklet: int
-    identity: int
-    place: QRectF
-
-
-class CameraView(QWidget):
-    """One camera.
-
-    Attributes
-    ----------
-    clicked
-        ``(tracklet or None, extend)``.
-    """
-
-    clicked = Signal(object, bool)
-
-    def __init__(self, theme: Theme) -> None:
-        super().__init__()
-        self._theme = theme
-        self.camera: Camera | None = None
-        self.position = -1
-        self.frame = -1
-        self.picture: QImage | None = None
-        self.note = ""
-        self.boxes: tuple[ShownBox, ...] = ()
-        self.trails: tuple[tuple[int, QPolygonF], ...] = ()
-        self.selected: frozenset[int] = frozenset()
-        self.hide_others = self.show_zones = False
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(120, 80)
-        theme.changed.connect(self.update)
-
-    def _size(self) -> tuple[int, int]:
-        camera = self.camera
-        if self.picture is not None:
-            return self.picture.width(), self.picture.height()
-        if camera is not None and camera.width and camera.height:
-            return camera.width, camera.height
-        edges = [box.place.bottomRight() for box in self.boxes]
-        right = max((edge.x() for edge in edges), default=1920.0)
-        return max(1920, round(right)), max(1080, round(max((e.y() for e in edges), default=0.0)))
-
-    def _picture_rect(self) -> tuple[QRectF, float]:
-        width, height = self._size()
-        scale = min(self.width() / width, self.height() / height)
-        size = QPointF(width * scale, height * scale)
-        corner = QPointF((self.width() - size.x()) / 2, (self.height() - size.y()) / 2)
-        return QRectF(corner, QPointF(corner.x() + size.x(), corner.y() + size.y())), scale
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Frame, zones, trails, boxes, name."""
-        tokens = self._theme.tokens
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(tokens.sunken))
-        if self.camera is None:
-            return
-        rect, scale = self._picture_rect()
-        if self.picture is None:
-            painter.fillRect(rect, QColor("#3a3f47" if tokens.dark else "#8b929d"))
-        else:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(rect, self.picture)
-        painter.save()
-        painter.setClipRect(rect)
-        painter.translate(rect.topLeft())
-        painter.scale(scale, scale)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self.show_zones:
-            self._paint_zones(painter, scale)
-        for identity, line in self.trails:
-            painter.setPen(QPen(colour_of(identity), 2 / scale))
-            painter.drawPolyline(line)
-        self._paint_boxes(painter, scale)
-        painter.restore()
-        self._paint_name(painter, rect)
-
-    def _paint_boxes(self, painter: QPainter, scale: float) -> None:
-        font = QFont(self.font())
-        font.setPixelSize(max(1, round(11 / scale)))
-        font.setBold(True)
-        painter.setFont(font)
-        for box in sorted(self.boxes, key=lambda box: box.tracklet in self.selected):
-            chosen = box.tracklet in self.selected
-            if self.hide_others and self.selected and not chosen:
-                continue
-            colour = colour_of(box.identity)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            if chosen:
-                painter.setPen(QPen(QColor("white"), 5 / scale))
-                painter.drawRect(box.place)
-            painter.setPen(QPen(colour, (3 if chosen else 1.6) / scale))
-            painter.drawRect(box.place)
-            text = str(box.identity)
-            size = painter.fontMetrics().horizontalAdvance(text) + 6 / scale, 15 / scale
-            tag = QRectF(box.place.left(), box.place.top() - size[1], *size)
-            if tag.top() < 0:
-                tag.moveTop(box.place.top())
-            painter.fillRect(tag, colour)
-            painter.setPen(QColor("#14161a"))
-            painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, text)
-
-    def _paint_zones(self, painter: QPainter, scale: float) -> None:
-        assert self.camera is not None
-        font = QFont(self.font())
-        font.setPixelSize(max(1, round(12 / scale)))
-        painter.setFont(font)
-        for number, zone in enumerate(self.camera.zones):
-            colour = colour_of(number * 5 + 2)
-            painter.setPen(QPen(colour, 1.5 / scale, Qt.PenStyle.DashLine))
-            fill = QColor(colour)
-            fill.setAlpha(40)
-            painter.setBrush(fill)
-            corners = QPolygonF([QPointF(x, y) for x, y in zone.polygon])
-            painter.drawPolygon(corners)
-            painter.drawText(corners.boundingRect(), Qt.AlignmentFlag.AlignCenter, zone.name)
-
-    def _paint_name(self, painter: QPainter, rect: QRectF) -> None:
-        assert self.camera is not None
-        text = f"{self.camera.name} · {self.frame}" if self.frame >= 0 else self.camera.name
-        text += f" · {self.note}" if self.note else ""
-        painter.setFont(self.font())
-        width = painter.fontMetrics().horizontalAdvance(text) + 12
-        tag = QRectF(rect.left() + 6, rect.top() + 6, width, 20)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(0, 0, 0, 150))
-        painter.drawRoundedRect(tag, 4, 4)
-        painter.setPen(QColor("white"))
-        painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, text)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Select the smallest box that was hit."""
-        rect, scale = self._picture_rect()
-        place = (event.position() - rect.topLeft()) / scale
-        hit = [box for box in self.boxes if box.place.contains(place)]
-        hit.sort(key=lambda box: box.place.width() * box.place.height())
-        extend = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        self.clicked.emit(hit[0].tracklet if hit else None, extend)
 
 
 class _Source(QObject):
@@ -219,11 +74,12 @@ class Wall(QWidget):
 
     Attributes
     ----------
-    clicked
-        As of :class:`CameraView`.
+    clicked, drawn
+        As of :class:`~desktop.tracks.camera_view.CameraView`.
     """
 
     clicked = Signal(object, bool)
+    drawn = Signal(int, int, object, QRectF)
 
     def __init__(self, theme: Theme, model: TracksModel) -> None:
         super().__init__()
@@ -239,6 +95,7 @@ class Wall(QWidget):
         self._grid.setSpacing(GAP)
         for view in self._views:
             view.clicked.connect(self.clicked)
+            view.drawn.connect(self.drawn)
             view.setParent(self)
             view.hide()
         model.opened.connect(self._opened)
@@ -266,6 +123,11 @@ class Wall(QWidget):
             view.hide_others = view.hide_others if hide_others is None else hide_others
             view.show_zones = view.show_zones if zones is None else zones
             view.update()
+
+    def set_drawing(self, on: bool) -> None:
+        """Whether dragging in a picture draws, moves and resizes boxes."""
+        for view in self._views:
+            view.set_drawing(on)
 
     def show_camera(self, position: int) -> None:
         """Bring a camera into sight."""

@@ -1,4 +1,6 @@
-"""What a reviewer does to tracks: merge, split, swap, reassign, delete, extend, fill, confirm, link.
+"""What a reviewer does to tracks: merge, split, swap, reassign, delete, fill, confirm, link.
+
+Boxes by hand are in :mod:`engine.tracks.drawing`.
 
 Each command looks at a state and returns what would change (:class:`~engine.tracks.tracklets.Delta`);
 applying, recording and undoing it is the scene's business. Nothing is guessed: what does not fit is
@@ -131,27 +133,6 @@ def delete(
     return Delta(gone, np.full(len(gone), tracklet), np.full(len(gone), NO_TRACK))
 
 
-def extend(state: TrackState, tracklet: int, frames: ArrayLike, xywh: ArrayLike) -> Delta:
-    """Add boxes ``(K, 4)`` that a person drew in ``K`` frames in which the tracklet has none."""
-    frames = np.asarray(frames, np.int64)
-    boxes = np.asarray(xywh, np.float32).reshape(-1, 4)
-    own = state.tracklet_boxes(tracklet)
-    taken = np.intersect1d(frames, own.frames)
-    if len(taken):
-        raise invalid_input(
-            f"Tracklet {tracklet} has a box in frame {taken[0]} already; nothing was changed."
-        )
-    ordinary = np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all() and (frames >= 0).all()
-    if (
-        not len(frames)
-        or len(frames) != len(boxes)
-        or len(set(frames.tolist())) < len(frames)
-        or not ordinary
-    ):
-        raise invalid_input("Boxes need a frame each, and a width and a height; nothing was changed.")
-    return _adding(state, tracklet, own, frames, boxes)
-
-
 def fill(state: TrackState, tracklet: int, longest: int | None = None) -> Delta:
     """Close a tracklet's gaps of at most ``longest`` frames (all, without it), linearly."""
     own = state.tracklet_boxes(tracklet)
@@ -167,7 +148,7 @@ def fill(state: TrackState, tracklet: int, longest: int | None = None) -> Delta:
         [np.interp(frames, own.frames, own.xywh[:, side].astype(np.float64)) for side in range(4)],
         axis=1,
     )
-    return _adding(state, tracklet, own, frames, xywh.astype(np.float32))
+    return adding(state, tracklet, frames, xywh, own)
 
 
 def confirm(state: TrackState, identity: int, confirmed: bool = True) -> Delta:
@@ -192,6 +173,17 @@ def check(state: TrackState, key: str, fingerprint: str) -> Delta:
 def confirmed_identities(state: TrackState) -> list[int]:
     """Identities of which somebody said that they are right, in that order."""
     return [int(key) for key in state.marks.get(CONFIRMED, {})]
+
+
+def confirmed_changed(state: TrackState, delta: Delta) -> list[int]:
+    """Confirmed identities that would have other tracklets, or boxes, after a change."""
+    confirmed = set(confirmed_identities(state))
+    if not confirmed:
+        return []
+    known = set(state.tracklets)
+    names = np.concatenate([delta.before, delta.after, delta.tracklets]).tolist()
+    touched = {state.identity_of(name) for name in names if name in known}
+    return sorted(confirmed & (touched | set(delta.new.tolist())))
 
 
 def link(state: TrackState, first: int, second: int, kind: str | None) -> Delta:
@@ -221,12 +213,11 @@ def _identify(state: TrackState, tracklets: list[int], identity: int) -> Delta:
     return Delta(tracklets=np.array(changed, np.int64), old=old, new=np.full(len(changed), identity))
 
 
-def _adding(
-    state: TrackState, tracklet: int, own: Boxes, frames: Int64Array, xywh: np.ndarray
-) -> Delta:
+def adding(state: TrackState, tracklet: int, frames: Int64Array, xywh: ArrayLike, own: Boxes) -> Delta:
+    """Add boxes ``(K, 4)`` in ``K`` frames to a tracklet; camera and class are those of its ``own``."""
     count = len(frames)
     classes = np.bincount(np.maximum(own.classes, 0)).argmax()
-    added = Boxes.of(frames, xywh, classes=classes, cameras=own.cameras[0])
+    added = Boxes.of(frames, np.asarray(xywh, np.float32), classes=classes, cameras=own.cameras[0])
     first = ADDED + len(state.added)
     return Delta(
         np.arange(first, first + count), np.full(count, NO_TRACK), np.full(count, tracklet),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.tracks import edits
+from engine.tracks import drawing, edits
 from engine.tracks.boxes import Boxes
 from engine.tracks.cameras import Camera
 from engine.tracks.crops import crops_of
@@ -34,7 +34,7 @@ def test_crops_are_spread_over_time_and_cameras() -> None:
 
 def test_drawn_boxes_are_shown_where_there_is_no_other() -> None:
     one = state()
-    one.apply(edits.extend(one, 2, [10], [[0, 0, 500, 500]]))
+    one.apply(drawing.extend(one, 2, [10], [[0, 0, 500, 500]]))
     assert [crop.frame for crop in crops_of(one, CAMERAS, [2], 1)] == [0]
     one.apply(edits.delete(one, 2, 0, 9))
     assert [crop.frame for crop in crops_of(one, CAMERAS, [2], 1)] == [10]

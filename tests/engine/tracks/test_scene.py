@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError, ErrorCode
-from engine.tracks import edits
+from engine.tracks import drawing, edits
 from engine.tracks.boxes import Boxes
 from engine.tracks.cameras import Camera, Zone
 from engine.tracks.scene import DATABASE, Scene
@@ -72,8 +72,20 @@ def random_delta(scene: Scene, rng: np.random.Generator) -> tuple[str, Delta]:
     a, b = rng.choice(state.tracklets, 2).tolist()
     frame = int(rng.integers(0, 30))
     kind = rng.choice(
-        ["merge", "join", "reassign", "split", "swap", "delete", "extend", "fill", "confirm", "link"]
-    )
+        [
+            "merge", "join", "reassign", "split", "swap", "delete", "extend", "fill", "confirm", "link",
+            "check", "draw", "place", "predict",
+        ]
+    )  # fmt: skip
+    box = rng.uniform(1, 50, 4)
+    if kind == "check":
+        return kind, edits.check(state, f"jump,{frame},{a}", str(rng.integers(9)))
+    if kind == "draw":
+        return kind, drawing.draw(state, int(rng.integers(2)), frame, box)
+    if kind == "place":
+        return kind, drawing.place(state, a, frame, box)
+    if kind == "predict":
+        return kind, drawing.predict(state, a, frame + 4, (100, 80))
     if kind == "merge":
         return kind, edits.merge_tracklets(
             state, a, b, rng.choice(["refuse", "keep_first", "keep_second"])
@@ -89,7 +101,7 @@ def random_delta(scene: Scene, rng: np.random.Generator) -> tuple[str, Delta]:
     if kind == "delete":
         return kind, edits.delete(state, a, frame, frame + 2)
     if kind == "extend":
-        return kind, edits.extend(state, a, [frame + 5], [[1, 2, 3, 4]])
+        return kind, drawing.extend(state, a, [frame + 5], [[1, 2, 3, 4]])
     if kind == "fill":
         return kind, edits.fill(state, a, int(rng.integers(1, 5)))
     if kind == "confirm":
@@ -111,11 +123,13 @@ def test_a_thousand_edits_undone_leave_nothing(scene: Scene, rng: np.random.Gene
             scene.undo()
         if rng.random() < 0.05:
             scene.redo()
-    assert len(kinds) == 10
+    assert len(kinds) == 14
+    detections = scene.detections.xywh.tobytes()
     changed = scene.state(1).digest()
     scene.close()
     with Scene.open(scene.folder) as again:
         state = again.state(1)
+        assert again.detections.xywh.tobytes() == detections, "detections are never changed"
         assert state.digest() == changed
         owners = [row for name in state.tracklets for row in state.rows_of(name).tolist()]
         assert len(owners) == len(set(owners))
