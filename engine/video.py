@@ -163,6 +163,14 @@ class VideoFile:
             return np.arange(sum(1 for _ in self._numbered(0)), dtype=np.float64) / self.rate
         return np.asarray((table.times - table.times[0]) * self._unit, np.float64)
 
+    @cached_property
+    def longest_group(self) -> int:
+        """Frames that have to be decoded, at worst, to get one; reads the whole file like ``times``."""
+        table = self._table
+        if table is None:
+            return len(self.times)
+        return int(np.diff(table.keys[:, 0], append=len(table.times)).max())
+
     def frames(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
         """Frames ``start``, ``start + step``, ... before ``stop``, like a slice; one in memory at once.
 

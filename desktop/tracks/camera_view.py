@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -44,6 +44,8 @@ class CameraView(QWidget):
         self.position = -1
         self.frame = -1
         self.picture: QImage | None = None
+        self.picture_size = QSize()
+        """Of the video's frames: a proxy's picture is smaller."""
         self.note = ""
         self.boxes: tuple[ShownBox, ...] = ()
         self.trails: tuple[tuple[int, QPolygonF], ...] = ()
@@ -58,7 +60,7 @@ class CameraView(QWidget):
     def _size(self) -> tuple[int, int]:
         camera = self.camera
         if self.picture is not None:
-            return self.picture.width(), self.picture.height()
+            return self.picture_size.width(), self.picture_size.height()
         if camera is not None and camera.width and camera.height:
             return camera.width, camera.height
         edges = [box.place.bottomRight() for box in self.boxes]

@@ -33,6 +33,7 @@ from desktop.tracks.links import LinksPanel, read_links
 from desktop.tracks.model import TracksModel
 from desktop.tracks.page_actions import WORKSPACE, define_actions
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
+from desktop.tracks.proxies import ProxyMaker
 from desktop.tracks.review import Review
 from desktop.tracks.review_panel import ReviewPanel
 from desktop.tracks.stage import TimePanel, TracksStage
@@ -89,6 +90,7 @@ class TracksPage(Page):
         self.crops = CropLoader(self)
         self.card = IdentityCard(theme, self.model, self.crops, self.tell)
         self.identities.add(self.card)
+        self.proxies = ProxyMaker(self._services.project.folder / "cache" / "proxies", self)
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
@@ -146,6 +148,9 @@ class TracksPage(Page):
         controls.result_chosen.connect(model.choose_result)
         controls.camera_chosen.connect(stage.wall.show_camera)
         stage.wall.clicked.connect(self._box_clicked)
+        self.proxies.made.connect(stage.wall.use_proxy)
+        self.proxies.progressed.connect(stage.show_work)
+        stage.work.clicked.connect(self.proxies.stop)
         stage.wall.drawn.connect(editing.box_drawn)
         model.opened.connect(self._opened)
         model.changed.connect(self._changed)
@@ -302,8 +307,10 @@ class TracksPage(Page):
         scene, result = self.model.scene, self.model.result
         if scene is None:
             self.crops.open(None)
+            self.proxies.open(None)
         else:
             self.crops.open(scene.folder, scene.cameras)
+            self.proxies.open(scene.folder, scene.cameras)
         self.centre.setCurrentIndex(0 if scene is None else 1)
         self.time.setVisible(scene is not None)
         self.controls.show_scene(scene, result)

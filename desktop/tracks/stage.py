@@ -10,7 +10,7 @@ from desktop.tracks.lanes import lanes
 from desktop.tracks.model import TracksModel
 from desktop.tracks.wall import LAYOUTS, Wall
 from desktop.widgets.field_editors import QuietComboBox
-from desktop.widgets.parts import icon_button, label
+from desktop.widgets.parts import button, icon_button, label
 from desktop.widgets.timeline import Timeline, clock
 from engine.tracks.edits import confirmed_identities
 from engine.tracks.overview import Span
@@ -62,6 +62,10 @@ class TracksStage(QWidget):
         for item in (self.layout_choice, self.follow, self.hide_others, self.zones, self.draw):
             bar.addWidget(item)
         bar.addWidget(self.message, 1)
+        self.work = button("", lambda: None, "quiet", theme.icon("x"))
+        self.work.setToolTip("Going to a frame gets faster with it. Click: do not make it now.")
+        self.work.hide()
+        bar.addWidget(self.work)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -76,6 +80,11 @@ class TracksStage(QWidget):
             self.message.setProperty("role", role)
             self.message.style().unpolish(self.message)
             self.message.style().polish(self.message)
+
+    def show_work(self, text: str) -> None:
+        """What goes on beside, and can be stopped; nothing without a text."""
+        self.work.setText(text)
+        self.work.setVisible(bool(text))
 
     def set_time(self, time: float) -> None:
         """Move the playhead."""

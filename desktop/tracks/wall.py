@@ -3,70 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QPointF, QRectF, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Signal
 from PySide6.QtGui import QImage, QPolygonF
 from PySide6.QtWidgets import QGridLayout, QWidget
 
-from desktop.background import Background
 from desktop.theme import Theme
 from desktop.tracks.camera_view import CameraView, ShownBox
+from desktop.tracks.frame_source import FrameSource
 from desktop.tracks.model import TracksModel
-from desktop.widgets.video_frames import FrameReader
-from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.video_proxy import Proxy
 
 GAP = 4
 TRAIL = 30
 """Frames of the way behind a selected box."""
 LAYOUTS = (1, 2, 4, 6, 9)
-FrameCame = Callable[[int, QImage | None], object]
-"""``f(frame, picture)``; without a picture where the video cannot be read."""
-
-
-class _Source(QObject):
-    """The video of one camera, on a thread of its own; of waiting frames only the newest is read."""
-
-    def __init__(self, path: Path, done: FrameCame, parent: QObject) -> None:
-        super().__init__(parent)
-        self._path, self._done = path, done
-        self._reader, self._background = FrameReader(), Background(self)
-        self._wanted: int | None = None
-        self._busy = False
-        self.failed = ""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a frame is on its way."""
-        return self._busy
-
-    def want(self, frame: int) -> None:
-        """Read a frame, unless a newer one is wanted before."""
-        self._wanted = frame
-        self._next()
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._background.run(self._reader.close, lambda _: None, lambda _: None)
-
-    def _next(self) -> None:
-        if self._busy or self._wanted is None or self.failed:
-            return
-        frame, self._wanted, self._busy = self._wanted, None, True
-        work = partial(self._reader.read, self._path, frame)
-        self._background.run(work, partial(self._came, frame), self._lost)
-
-    def _came(self, frame: int, image: QImage) -> None:
-        self._busy = False
-        self._done(frame, image)
-        self._next()
-
-    def _lost(self, error: EngineError) -> None:
-        self._busy = False
-        self.failed = error.message
-        self._done(-1, None)
 
 
 class Wall(QWidget):
@@ -88,7 +43,7 @@ class Wall(QWidget):
         self._first = 0
         self._count = 4
         self.follow = False
-        self._sources: dict[int, _Source] = {}
+        self._sources: dict[int, FrameSource] = {}
         self._views = [CameraView(theme) for _ in range(max(LAYOUTS))]
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -124,6 +79,11 @@ class Wall(QWidget):
             view.show_zones = view.show_zones if zones is None else zones
             view.update()
 
+    def use_proxy(self, camera: int, proxy: Proxy) -> None:
+        """From now on go to frames of a camera by its proxy first."""
+        if camera in self._sources:
+            self._sources[camera].use(proxy)
+
     def set_drawing(self, on: bool) -> None:
         """Whether dragging in a picture draws, moves and resizes boxes."""
         for view in self._views:
@@ -150,7 +110,7 @@ class Wall(QWidget):
             for at, camera in enumerate(scene.cameras):
                 if camera.video:
                     path = scene.folder / camera.video  # an absolute one stays itself
-                    self._sources[at] = _Source(path, partial(self._frame_came, at), self)
+                    self._sources[at] = FrameSource(path, partial(self._frame_came, at), self)
             self._count = next((n for n in LAYOUTS if n >= len(scene.cameras)), max(LAYOUTS))
         self._first = 0
         self._arrange()
@@ -212,10 +172,10 @@ class Wall(QWidget):
             self.show_camera(span.camera)
         self.refresh()
 
-    def _frame_came(self, camera: int, frame: int, image: QImage | None) -> None:
+    def _frame_came(self, camera: int, frame: int, image: QImage | None, size: QSize) -> None:
         for view in self.views:
             if view.position == camera:
-                view.picture = image
+                view.picture, view.picture_size = image, size
                 if image is None:
                     view.note = "video cannot be read"
                     view.setToolTip(self._sources[camera].failed)
