@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QApplication, QLineEdit
@@ -13,7 +13,8 @@ from desktop.tracks.model import TracksModel
 from desktop.tracks.stage import TracksStage
 from engine.errors import EngineError
 from engine.tracks import edits
-from engine.tracks.events import Event, fingerprint, suspicious_events
+from engine.tracks.cameras import Camera
+from engine.tracks.events import WAYS, Event, fingerprint, suspicious_events
 from engine.tracks.tracklets import Delta, TrackState
 
 MOST = 500
@@ -28,6 +29,10 @@ MENDS = {
     "size": "{0} split at frame {frame}",
     "look": "{0} split at frame {frame}",
     "glimpse": "{0} deleted: a single box",
+    "doubt": "{0}, and what follows, parted from {1}",
+    "time": "{0}, and what follows, parted from {1}",
+    "against": "{0}, and what follows, parted from {1}",
+    "missing": "{1} is {0} at the next camera",
 }
 """What accepting an event does; the other kinds need a person."""
 
@@ -129,7 +134,10 @@ class Review(QObject):
         event = self.events[at]
         camera = scene.cameras[event.camera]
         self._stage.play(0.0)
-        self._stage.wall.show_camera(event.camera)
+        for name in reversed(event.tracklets):
+            span = self._model.span(name)
+            if span is not None:
+                self._stage.wall.show_camera(span.camera)
         self._stage.set_time(camera.offset + event.frame / camera.fps)
         self._model.select(event.tracklets)
         self._stage.say(f"{self.words(event)}.")
@@ -154,8 +162,8 @@ class Review(QObject):
 
     def accept(self) -> None:
         """Mend what the current event is about."""
-        event = self.event
-        if event is None or isinstance(QApplication.focusWidget(), QLineEdit):
+        event, scene = self.event, self._model.scene
+        if event is None or scene is None or isinstance(QApplication.focusWidget(), QLineEdit):
             return
         if event.kind not in MENDS:
             self._stage.say(
@@ -163,7 +171,7 @@ class Review(QObject):
             )
             return
         text = MENDS[event.kind].format(*event.tracklets, frame=event.frame)
-        self._model.edit(event.kind, text, lambda state: mend(state, event))
+        self._model.edit(event.kind, text, lambda state: mend(state, event, scene.cameras))
 
     def reject(self) -> None:
         """Say that the current event is right as it is."""
@@ -177,9 +185,15 @@ class Review(QObject):
         )
 
 
-def mend(state: TrackState, event: Event) -> Delta:
+def mend(state: TrackState, event: Event, cameras: Sequence[Camera]) -> Delta:
     """The edit that an event suggests."""
     first = event.tracklets[0]
+    if event.kind == "missing":
+        return edits.join_identities(state, *(state.identity_of(name) for name in event.tracklets))
+    if event.kind in WAYS:
+        own = state.members(state.identity_of(first))
+        begins = {name: _begin(state, name, cameras) for name in own}
+        return edits.reassign(state, [name for name in own if begins[name] >= begins[first]], None)
     if event.kind == "swap":
         return edits.swap(state, *event.tracklets, event.frame)
     if event.kind == "lost":
@@ -189,6 +203,12 @@ def mend(state: TrackState, event: Event) -> Delta:
     if event.kind in ("double", "glimpse"):
         return edits.delete(state, first)
     return edits.split(state, first, event.frame)
+
+
+def _begin(state: TrackState, tracklet: int, cameras: Sequence[Camera]) -> float:
+    """Seconds on the scene's clock."""
+    first = state.boxes_at(state.rows_of(tracklet)[:1])
+    return float(cameras[int(first.cameras[0])].seconds(first.frames)[0])
 
 
 def define(actions: Actions, workspace: str, review: Review) -> None:

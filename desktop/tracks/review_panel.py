@@ -5,11 +5,15 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from desktop.theme import SPACE_M, SPACE_S
+from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.tracks.crop_strip import CropStrip
+from desktop.tracks.crops import CropLoader
 from desktop.tracks.model import TracksModel
 from desktop.tracks.review import MENDS, MOST, Review
 from desktop.widgets.parts import button, label
 from desktop.widgets.timeline import Timeline, clock
+from engine.tracks.crops import crops_around
+from engine.tracks.events import Event
 
 TITLES = {
     "swap": "Exchanged",
@@ -22,15 +26,28 @@ TITLES = {
     "born": "Out of nowhere",
     "died": "Into nowhere",
     "glimpse": "A single box",
+    "doubt": "Doubtful link",
+    "time": "Odd travel time",
+    "against": "Against the zones",
+    "missing": "Missing at a camera",
 }
 
 
 class ReviewPanel(QWidget):
     """Events, those most worth looking at first, and what can be done about the current one."""
 
-    def __init__(self, review: Review, model: TracksModel, timeline: Timeline) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        review: Review,
+        model: TracksModel,
+        timeline: Timeline,
+        loader: CropLoader,
+    ) -> None:
         super().__init__()
         self._review, self._model, self._timeline = review, model, timeline
+        self.strip = CropStrip(theme, loader)
+        self.strip.setAccessibleName("Pictures of what the event is about")
         self.count = label("", "muted", wrap=True)
         self.list = QListWidget()
         self.list.setAccessibleName("Suspicious events")
@@ -51,6 +68,7 @@ class ReviewPanel(QWidget):
         layout.setSpacing(SPACE_S)
         layout.addWidget(self.count)
         layout.addWidget(self.list, 1)
+        layout.addWidget(self.strip)
         layout.addLayout(row)
         review.found.connect(self._fill)
         review.moved.connect(self._moved)
@@ -86,11 +104,25 @@ class ReviewPanel(QWidget):
 
     def _moved(self) -> None:
         event = self._review.event
+        self._compare(event)
         self.list.blockSignals(True)
         self.list.setCurrentRow(self._review.at if event is not None else -1)
         self.list.blockSignals(False)
         self.accept.setEnabled(event is not None and event.kind in MENDS)
         self.reject.setEnabled(event is not None)
+
+    def _compare(self, event: Event | None) -> None:
+        """One after the other, those whom the event is about."""
+        state, scene = self._model.state, self._model.scene
+        if event is None or state is None or scene is None:
+            self.strip.show_crops([], ())
+        else:
+            camera = scene.cameras[event.camera]
+            time = camera.offset + event.frame / camera.fps
+            self.strip.show_crops(
+                crops_around(state, scene.cameras, event.tracklets, time), scene.cameras
+            )
+        self.strip.setVisible(event is not None)
 
     def _row(self, row: int) -> None:
         self._review.go(row)

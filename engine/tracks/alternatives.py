@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 
 from engine.tracks.boxes import FEATURES, Int64Array
 from engine.tracks.cameras import Camera
-from engine.tracks.track_motion import Flat, flatten
-from engine.tracks.tracklets import ADDED, TrackState
-from engine.tracks.visits import END, OUTSIDE, UNKNOWN
-from engine.tracks.zones import centres, mean_look
+from engine.tracks.track_motion import flatten
+from engine.tracks.tracklet_ends import Ends, usual_times
+from engine.tracks.tracklets import TrackState
+from engine.tracks.visits import UNKNOWN
 
 Float64Array = NDArray[np.float64]
 
 LOOKED_AT = 300
 """Tracklets, those that fit best by time and place, whose looks are compared."""
-SAMPLE = 24
-"""Boxes that say what a tracklet looks like."""
 LOOKS_SCALE = 0.2
 """Of 1 - cosine."""
 HERE_SECONDS, ELSEWHERE_SECONDS = 4.0, 45.0
@@ -81,57 +79,9 @@ class Alternatives:
         self._flat = flatten(state)
         self._features = state.detections.extra.get(FEATURES)
         if len(self._flat.names):
-            self._measure(self._flat)
-
-    def _measure(self, flat: Flat) -> None:
-        cameras = flat.cameras
-        rates = np.array([camera.fps for camera in self._cameras])[cameras]
-        offsets = np.array([camera.offset for camera in self._cameras])[cameras]
-        self._begin, self._end = offsets + flat.firsts / rates, offsets + flat.lasts / rates
-        first, last = flat.starts[:-1], flat.starts[1:] - 1
-        middle = centres(flat.boxes)
-        self._from, self._to = middle[first], middle[last]
-        self._speed_in = self._speed(middle, first, np.minimum(first + END, last), rates)
-        self._speed_out = self._speed(middle, np.maximum(last - END, first), last, rates)
-        self._areas = flat.boxes.areas().astype(np.float64)
-        sizes = np.sqrt(np.maximum(self._areas, 1))
-        self._size = np.add.reduceat(sizes, first) / flat.lengths
-        self._came, self._went = self._leads(self._from), self._leads(self._to)
-        self._usual = self._passages()
-
-    def _speed(
-        self, middle: Float64Array, first: Int64Array, last: Int64Array, rates: Float64Array
-    ) -> Float64Array:
-        frames = self._flat.boxes.frames
-        seconds = np.maximum(frames[last] - frames[first], 1) / rates
-        return np.asarray((middle[last] - middle[first]) / seconds[:, None])
-
-    def _leads(self, points: Float64Array) -> Int64Array:
-        """``(T,)`` camera that the zone of each tracklet's point leads to."""
-        names = {camera.name: at for at, camera in enumerate(self._cameras)}
-        found = np.full(len(points), UNKNOWN, np.int64)
-        for at, camera in enumerate(self._cameras):
-            here = np.flatnonzero(self._flat.cameras == at)
-            zones = camera.zone_of(points[here])
-            to = np.array([names.get(zone.leads_to, OUTSIDE) for zone in camera.zones] + [UNKNOWN])
-            found[here] = to[zones]
-        return found
-
-    def _passages(self) -> dict[tuple[int, int], Float64Array]:
-        """Seconds between the cameras that identities passed one after the other."""
-        flat = self._flat
-        order = np.lexsort((self._begin, flat.identities))
-        one, other = order[:-1], order[1:]
-        passed = (flat.identities[one] == flat.identities[other]) & (
-            flat.cameras[one] != flat.cameras[other]
-        )
-        one, other = one[passed], other[passed]
-        found: dict[tuple[int, int], list[float]] = {}
-        seconds = self._begin[other] - self._end[one]
-        pairs = zip(flat.cameras[one].tolist(), flat.cameras[other].tolist(), strict=True)
-        for pair, gap in zip(pairs, seconds.tolist(), strict=True):
-            found.setdefault(pair, []).append(gap)
-        return {key: np.array(gaps) for key, gaps in found.items() if len(gaps) >= ENOUGH_PASSAGES}
+            self._ends = Ends(self._flat, self._cameras)
+            passages = self._ends.passages()
+            self._usual = usual_times(self._flat, passages, ENOUGH_PASSAGES)
 
     def of(self, tracklets: Iterable[int], most: int = 5) -> list[Alternative]:
         """Identities that tracklets could belong to, the likeliest first; not those that they have."""
@@ -154,8 +104,12 @@ class Alternatives:
         best[taken] = 0
         likely = np.argsort(-best, kind="stable")[:LOOKED_AT]
         likely = likely[best[likely] > 0]
-        mean = self._look(own)
-        looks = np.array([float(self._look(np.array([at])) @ mean) for at in likely.tolist()])
+        mine = self._ends.looks(self._features, own)
+        mine = mine[np.isfinite(mine).all(axis=1)].sum(axis=0)
+        length = np.linalg.norm(mine)
+        looks = self._ends.looks(self._features, likely) @ (
+            mine / length if length > 0 else mine + np.nan
+        )
         alike = np.where(np.isfinite(looks), np.exp(-(1 - looks) / LOOKS_SCALE), NOTHING_KNOWN)
         scores = alike * np.sqrt(best[likely])
         found: list[Alternative] = []
@@ -180,28 +134,26 @@ class Alternatives:
         Seconds are positive afterwards as before, negative where the two are there at once.
         """
         flat = self._flat
-        after, before = self._begin - self._end[one], self._begin[one] - self._end
+        after, before = self._ends.begin - self._ends.end[one], self._ends.begin[one] - self._ends.end
         later = after >= before
         gap = np.maximum(after, before)
         here = flat.cameras == flat.cameras[one]
         near = np.clip(gap, 0, 1)[:, None]
         aim = np.where(
             later[:, None],
-            self._to[one] + self._speed_out[one] * near,
-            self._to + self._speed_out * near,
+            self._ends.last[one] + self._ends.speed_out[one] * near,
+            self._ends.last + self._ends.speed_out * near,
         )
-        away = np.hypot(*(np.where(later[:, None], self._from, self._from[one]) - aim).T)
-        away = np.where(here, away / ((self._size + self._size[one]) / 2), np.nan)
+        away = np.hypot(*(np.where(later[:, None], self._ends.first, self._ends.first[one]) - aim).T)
+        away = np.where(here, away / ((self._ends.size + self._ends.size[one]) / 2), np.nan)
         time = np.exp(-np.maximum(gap, 0) / np.where(here, HERE_SECONDS, ELSEWHERE_SECONDS))
         for at in range(len(self._cameras)):
             for forward in (True, False):
                 pair = (int(flat.cameras[one]), at) if forward else (at, int(flat.cameras[one]))
                 usual = self._usual.get(pair)
-                if usual is None:
-                    continue
-                low, middle, high = np.quantile(usual, [0.25, 0.5, 0.75])
-                which = (flat.cameras == at) & (later == forward)
-                time[which] = np.exp(-np.abs(gap[which] - middle) / (high - low + 3))
+                if usual is not None:
+                    which = (flat.cameras == at) & (later == forward)
+                    time[which] = np.exp(-np.abs(gap[which] - usual.middle) / (2 * usual.spread + 2))
         # Where cameras see one place, somebody is in both at once for a while.
         time[~here & (gap < 0)] = np.exp(gap[~here & (gap < 0)] / HERE_SECONDS)
         out, into = self._zones(one, later)
@@ -217,39 +169,22 @@ class Alternatives:
             return np.where(leads == UNKNOWN, UNSURE, known)
 
         mine = np.full(len(cameras), cameras[one])
-        went = np.where(later, self._went[one], self._went)
-        came = np.where(later, self._came, self._came[one])
+        went = np.where(later, self._ends.went[one], self._ends.went)
+        came = np.where(later, self._ends.came, self._ends.came[one])
         return (
             of(went, np.where(later, cameras, mine)),
             of(came, np.where(later, mine, cameras)),
         )
 
-    def _look(self, tracklets: Int64Array) -> Float64Array:
-        """Mean appearance of some tracklets, unit length; NaN where they have none."""
-        if self._features is None or self._features.ndim != 2:
-            return np.full(1, np.nan)
-        flat = self._flat
-        some = [np.arange(flat.starts[at], flat.starts[at + 1]) for at in tracklets.tolist()]
-        boxes = np.concatenate(some)
-        boxes = boxes[flat.rows[boxes] < ADDED]
-        boxes = boxes[:: max(1, len(boxes) // SAMPLE)]
-        features = np.asarray(self._features[flat.rows[boxes]], np.float64)
-        known = np.isfinite(features).all(axis=1) if len(features) else np.zeros(0, bool)
-        if not known.any():
-            return np.full(self._features.shape[1], np.nan)
-        mean = mean_look(features[known], self._areas[boxes[known]])
-        length = np.linalg.norm(mean)
-        return np.asarray(mean / length if length > 0 else np.full(len(mean), np.nan))
-
     def _words(self, looks: float, at: int, one: int, gap: float, away: float) -> str:
         flat = self._flat
-        later = self._begin[at] - self._end[one] >= self._begin[one] - self._end[at]
+        later = self._ends.begin[at] - self._ends.end[one] >= self._ends.begin[one] - self._ends.end[at]
         parts = [f"looks {looks:.2f}" if np.isfinite(looks) else "looks unknown"]
         camera, own = int(flat.cameras[at]), int(flat.cameras[one])
         when = "at the same time" if gap < 0 else f"{gap:.1f} s {'later' if later else 'earlier'}"
         usual = self._usual.get((own, camera) if later else (camera, own))
         if usual is not None and camera != own:
-            when += f" (usually {np.median(usual):.1f} s)"
+            when += f" (usually {usual.middle:.1f} s)"
         parts.append(when)
         if camera == own:
             parts.append(f"{away:.1f} sizes from where it {'went' if later else 'came from'}")

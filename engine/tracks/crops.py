@@ -10,6 +10,9 @@ import numpy as np
 from engine.tracks.cameras import Camera
 from engine.tracks.tracklets import ADDED, TrackState
 
+AROUND = (-2.0, -0.4, 0.4, 2.0)
+"""Seconds before and after a moment at which somebody is looked at."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -80,3 +83,34 @@ def _shares(sizes: Sequence[int], most: int) -> list[int]:
             break
         shares[max(open_, key=lambda at: sizes[at] / (shares[at] + 1))] += 1
     return shares
+
+
+def crops_around(
+    state: TrackState, cameras: Sequence[Camera], tracklets: Iterable[int], time: float
+) -> list[Crop]:
+    """Boxes to compare at a moment: of each tracklet up to four before and after it, or nearest to it.
+
+    Parameters
+    ----------
+    state, cameras
+        As above.
+    tracklets
+        In their order; those without boxes are left out.
+    time
+        Seconds on the scene's clock.
+    """
+    known = set(state.tracklets)
+    found: list[Crop] = []
+    for name in tracklets:
+        if name not in known:
+            continue
+        boxes = state.tracklet_boxes(name)
+        camera = int(boxes.cameras[0])
+        times = cameras[camera].seconds(boxes.frames)
+        wanted = np.clip(time, times[0], times[-1]) + np.array(AROUND)
+        rows = np.unique([int(np.argmin(np.abs(times - moment))) for moment in wanted])
+        for at in rows.tolist():
+            left, top, width, height = boxes.xywh[at].tolist()
+            frame = int(boxes.frames[at])
+            found.append(Crop(name, camera, frame, (left, top, width, height), float(times[at])))
+    return found

@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.tracks.boxes import FEATURES
 from engine.tracks.cameras import Camera
-from engine.tracks.edits import CHECKED, CONFIRMED
+from engine.tracks.edits import CANNOT, CHECKED, CONFIRMED, LINK, MUST
+from engine.tracks.event_links import against_zones, missing, odd_times, rivals, ways_of
 from engine.tracks.event_pairs import doubles, lost, swaps, together, touches
 from engine.tracks.event_tracklets import (
     Found,
@@ -41,8 +42,14 @@ REASONS = {
     "born": "{0} appears away from every zone",
     "died": "{0} disappears away from every zone",
     "glimpse": "{0} is a single box",
+    "doubt": "{0} goes on from {1} at another camera, and another fits as well (likeness {amount:.2f})",
+    "time": "{0} comes {amount:+.1f} s from the usual time after {1}",
+    "against": "{0} follows {1}, against the zones that lead there",
+    "missing": "{0} should be at the next camera; {1} there is like it ({amount:.2f})",
 }
 """The kinds of events, and how they are told; ``{0}`` and ``{1}`` are tracklets."""
+WAYS = ("doubt", "time", "against")
+"""Those about a way from a camera to the next; of one way the one with the most to win is told."""
 LEAST_SCORE = 0.5
 """Boxes to win below which nobody is bothered."""
 NARROW = 3
@@ -122,6 +129,7 @@ def suspicious_events(
     changed = _unexplained(look_changes(flat, looks), swapped)
     leaps = _unexplained(jumps(flat, motion, looks), swapped)
     growth = _unexplained(size_jumps(flat, motion, looks, cameras), swapped)
+    between = ways_of(flat, cameras, state.detections.extra.get(FEATURES))
     found = {
         "swap": swapped,
         "lost": broken,
@@ -133,6 +141,10 @@ def suspicious_events(
         "born": _without(births(flat, cameras), broken.tracklets[:, 1]),
         "died": _without(deaths(flat, cameras), broken.tracklets[:, 0]),
         "glimpse": _without(glimpses(flat), broken.tracklets),
+        "doubt": rivals(between),
+        "time": odd_times(between),
+        "against": against_zones(between),
+        "missing": missing(between),
     }
     confirmed, checked = state.marks.get(CONFIRMED, {}), state.marks.get(CHECKED, {})
     events = [
@@ -142,8 +154,10 @@ def suspicious_events(
         if event.score >= LEAST_SCORE
         and not all(str(state.identity_of(name)) in confirmed for name in event.tracklets)
         and (event.key not in checked or checked[event.key] != fingerprint(state, event.tracklets))
+        and not _decided(state, event)
     ]
     events.sort(key=lambda event: (-event.score, event.camera, event.frame, event.tracklets))
+    events = _a_way_once(events)
     return events if most is None else events[:most]
 
 
@@ -154,6 +168,27 @@ def fingerprint(state: TrackState, tracklets: Sequence[int]) -> str:
         digest.update(f"{name} {state.identity_of(name)} ".encode())
         digest.update(state.rows_of(name).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _decided(state: TrackState, event: Event) -> bool:
+    """Whether somebody said already that the two of a way must, or cannot, be one."""
+    if event.kind not in (*WAYS, "missing"):
+        return False
+    low, high = sorted(event.tracklets)
+    said = state.marks.get(LINK, {}).get(f"{low},{high}")
+    return said == (CANNOT if event.kind == "missing" else MUST)
+
+
+def _a_way_once(events: list[Event]) -> list[Event]:
+    seen: set[tuple[int, ...]] = set()
+    kept = []
+    for event in events:
+        if event.kind in WAYS:
+            if event.tracklets in seen:
+                continue
+            seen.add(event.tracklets)
+        kept.append(event)
+    return kept
 
 
 def _told(flat: Flat, kind: str, found: Found) -> list[Event]:
