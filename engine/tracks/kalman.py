@@ -68,11 +68,12 @@ class Motion:
     def predict(self) -> None:
         """One frame later."""
         heights = self.place[:, 3].copy()
-        var, cross, speed = (self.covariance[:, :, at].copy() for at in range(3))
+        var, cross, speed = (self.covariance[:, :, at] for at in range(3))
         self.place = self.place + self.speed
-        self.covariance[:, :, 0] = var + 2 * cross + speed + _std(heights, _PLACE, _ASPECT) ** 2
-        self.covariance[:, :, 1] = cross + speed
-        self.covariance[:, :, 2] = speed + _std(heights, _SPEED, _ASPECT_SPEED) ** 2
+        # In this order, so that each uses what the others were before.
+        var[:] = var + 2 * cross + speed + _std(heights, _PLACE, _ASPECT) ** 2
+        cross += speed
+        speed += _std(heights, _SPEED, _ASPECT_SPEED) ** 2
 
     def innovation(self) -> Float64Array:
         """``(N, 4)`` variance of what will be measured."""
@@ -86,20 +87,18 @@ class Motion:
 
     def update(self, rows: NDArray[np.integer], measured: Float64Array) -> None:
         """Tracks ``rows (K,)`` are seen at boxes ``(K, 4)`` (cx, cy, a, h)."""
+        if not len(rows):
+            return
         variance = self.innovation()[rows]
         own = self.covariance[rows]
         gain, gain_speed = own[:, :, 0] / variance, own[:, :, 1] / variance
         apart = measured - self.place[rows]
         self.place[rows] += gain * apart
         self.speed[rows] += gain_speed * apart
-        self.covariance[rows] = np.stack(
-            [
-                own[:, :, 0] - gain**2 * variance,
-                own[:, :, 1] - gain * gain_speed * variance,
-                own[:, :, 2] - gain_speed**2 * variance,
-            ],
-            axis=2,
-        )
+        own[:, :, 0] -= gain**2 * variance
+        own[:, :, 1] -= gain * gain_speed * variance
+        own[:, :, 2] -= gain_speed**2 * variance
+        self.covariance[rows] = own
 
     def boxes(self) -> Float64Array:
         """``(N, 4)`` left, top, right, bottom of the means."""
@@ -118,18 +117,24 @@ class Motion:
 def measurements(xyxy: Float64Array) -> Float64Array:
     """``(N, 4)`` (cx, cy, a, h) of boxes left, top, right, bottom; heights have to be positive."""
     width, height = xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1]
-    return np.stack([xyxy[:, 0] + width / 2, xyxy[:, 1] + height / 2, width / height, height], axis=1)
+    result = np.empty((len(xyxy), 4))
+    result[:, 0], result[:, 1] = xyxy[:, 0] + width / 2, xyxy[:, 1] + height / 2
+    result[:, 2], result[:, 3] = width / height, height
+    return result
 
 
 def corners(measured: Float64Array) -> Float64Array:
     """The inverse of :func:`measurements`."""
-    height = measured[:, 3]
-    half = np.stack([measured[:, 2] * height, height], axis=1) / 2
-    return np.concatenate([measured[:, :2] - half, measured[:, :2] + half], axis=1)
+    half = np.empty((len(measured), 2))
+    half[:, 0], half[:, 1] = measured[:, 2] * measured[:, 3] / 2, measured[:, 3] / 2
+    result = np.empty((len(measured), 4))
+    result[:, :2], result[:, 2:] = measured[:, :2] - half, measured[:, :2] + half
+    return result
 
 
 def _std(heights: Float64Array, share: float, aspect: float) -> Float64Array:
     """``(N, 4)`` standard deviations: a share of the height, and a number for the aspect ratio."""
-    result = np.repeat((share * heights)[:, None], 4, axis=1)
+    result = np.empty((len(heights), 4))
+    result[:] = (share * heights)[:, None]
     result[:, 2] = aspect
-    return np.asarray(result)
+    return result

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.tracks.assignment import assign, overlaps, unmatched
 from engine.tracks.boxes import NO_TRACK, Boxes, Int64Array
-from engine.tracks.kalman import GATE, Float64Array, measurements
+from engine.tracks.kalman import GATE, Float64Array, corners, measurements
 from engine.tracks.track_pool import Check, TrackPool, frames_of
 
 PIXEL = 1.0
@@ -84,11 +84,13 @@ def track_jde(
     for frame, rows in frames_of(boxes, usable, skip_empty=options.skip_empty_frames):
         check(frame)
         tracks, seen = _step(tracks, frame, xyxy[rows], looks[rows], fresh, options)
+        if not len(rows):
+            continue
         fresh += int((seen >= fresh).sum())
-        place = {identity: row for row, identity in enumerate(tracks.ids.tolist())}
-        for row, identity in zip(rows.tolist(), seen.tolist(), strict=True):
-            if identity in place:  # else it was a double of another one
-                ids[row], smooth[row] = identity, tracks.looks[place[identity]]
+        # Numbers ascend through the tracks; one that is not there was a double of another one.
+        place = np.minimum(np.searchsorted(tracks.ids, seen), max(len(tracks.ids) - 1, 0))
+        there = tracks.ids[place] == seen if len(tracks.ids) else np.zeros(len(seen), bool)
+        ids[rows[there]], smooth[rows[there]] = seen[there], tracks.looks[place[there]]
     small = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]) <= options.least_area
     ids[small] = NO_TRACK
     return ids, smooth
@@ -103,6 +105,8 @@ def _step(
     options: JdeOptions,
 ) -> tuple[TrackPool, Int64Array]:
     """One frame: the tracks after it, and which one each detection is; new ones from ``fresh``."""
+    if not len(tracks.ids) and not len(xyxy):
+        return tracks, np.zeros(0, np.int64)
     measured = measurements(xyxy)
     motion = tracks.motion
     tracks.predict()
@@ -114,22 +118,25 @@ def _step(
     left = unmatched(len(tracks.ids), who)
     left = left[~tracks.lost[left]]
     free = unmatched(len(xyxy), what)
-    near_who, near_what = assign(
-        _corner_distances(motion.boxes()[left], xyxy[free]), options.most_corner_distance
-    )
-    who, what = np.concatenate([who, left[near_who]]), np.concatenate([what, free[near_what]])
+    if len(left) and len(free):
+        near_who, near_what = assign(
+            _corner_distances(corners(motion.place[left]), xyxy[free]), options.most_corner_distance
+        )
+        who, what = np.concatenate([who, left[near_who]]), np.concatenate([what, free[near_what]])
 
-    mixed = options.smoothing * tracks.looks[who] + (1 - options.smoothing) * looks[what]
-    tracks.looks[who] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    if len(who):
+        mixed = options.smoothing * tracks.looks[who] + (1 - options.smoothing) * looks[what]
+        tracks.looks[who] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
     forgotten = tracks.lost & (frame - tracks.last > options.memory)
     forgotten[who] = False
     tracks.match(who, measured[what], frame)
     seen = np.full(len(xyxy), NO_TRACK, np.int64)
     seen[what] = tracks.ids[who]
-    new = unmatched(len(xyxy), what)
-    seen[new] = fresh + np.arange(len(new))
-    begun = TrackPool.begin(measured[new], looks[new], seen[new], frame)
-    tracks = tracks.keep(~forgotten).joined(begun)
+    tracks = tracks.keep(~forgotten)
+    if len(what) < len(xyxy):
+        new = unmatched(len(xyxy), what)
+        seen[new] = fresh + np.arange(len(new))
+        tracks = tracks.joined(TrackPool.begin(measured[new], looks[new], seen[new], frame))
     return tracks.keep(~_doubles(tracks)), seen
 
 
@@ -151,6 +158,8 @@ def _doubles(tracks: TrackPool) -> NDArray[np.bool_]:
         return drop
     xyxy = tracks.motion.boxes()
     on_top = overlaps(xyxy[there], xyxy[lost], PIXEL) > 0.85
+    if not on_top.any():
+        return drop
     age = tracks.last - tracks.first
     for one, other in zip(*np.nonzero(on_top), strict=True):
         longer = age[there[one]] > age[lost[other]]

@@ -50,14 +50,20 @@ class TrackPool:
         return cls(Motion.begin(measured), looks, ids, times, times.copy(), lost)
 
     def keep(self, rows: NDArray[np.bool_]) -> TrackPool:
-        """Some of the tracks."""
+        """Some of the tracks; these themselves where that is all of them."""
+        if rows.all():
+            return self
         return TrackPool(
             self.motion.select(rows), self.looks[rows], self.ids[rows],
             self.first[rows], self.last[rows], self.lost[rows],
         )  # fmt: skip
 
     def joined(self, other: TrackPool) -> TrackPool:
-        """These tracks, then the others."""
+        """These tracks, then the others; one of the two itself where the other has none."""
+        if not len(other.ids):
+            return self
+        if not len(self.ids):
+            return other
         names = ("looks", "ids", "first", "last", "lost")
         columns = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         return TrackPool(self.motion.joined(other.motion), *columns)
