@@ -16,8 +16,8 @@ from engine.images.generators.class_labels import label_denoiser
 from engine.images.generators.networks import Network
 from engine.images.routes import Arithmetic, RouteLog
 from engine.images.sheets import clean_state
-from engine.images.training import averaged_weights
 from engine.model_recognition import DYNAMIC_FILE
+from engine.training_run import averaged_weights
 
 log = logging.getLogger("triptych.training")
 

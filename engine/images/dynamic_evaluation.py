@@ -38,8 +38,8 @@ from engine.images.latents import TrainingSet, diffusion_loss
 from engine.images.pictograms import Pictograms, load_pictograms
 from engine.images.routes import Arithmetic
 from engine.images.sheets import save_sheet
-from engine.images.training import averaged_weights
 from engine.model_recognition import DYNAMIC_FILE
+from engine.training_run import averaged_weights
 from engine.weights import find_model
 
 log = logging.getLogger("triptych.evaluation")

@@ -35,7 +35,8 @@ from engine.images.dynamic_dit import DynamicConfig, DynamicDiT, GumbelGates
 from engine.images.generators import LatentGenerator
 from engine.images.latents import LatentSet, TrainingSet, diffusion_loss, encode_all, noised
 from engine.images.pictograms import Pictograms, load_pictograms
-from engine.images.training import Run, held_out_loss
+from engine.images.training import held_out_loss
+from engine.training_run import Run
 from engine.weights import find_model
 
 log = logging.getLogger("triptych.training")

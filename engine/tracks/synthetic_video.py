@@ -26,7 +26,7 @@ ENCODING = {"g": "12", "bf": "0", "crf": "23", "preset": "veryfast"}
 def frames(scene: SyntheticScene, camera: int, seed: int = 0) -> Iterator[Picture]:
     """All frames of one camera, ``(540, 960, 3)`` uint8 RGB."""
     rng = np.random.default_rng([seed, camera])
-    ground = _ground(rng)
+    ground = ground_of(rng)
     gain = rng.uniform(0.85, 1.15, 3) * rng.uniform(0.85, 1.1)
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
     boxes = scene.drawn.select(scene.drawn.cameras == camera)
@@ -37,7 +37,7 @@ def frames(scene: SyntheticScene, camera: int, seed: int = 0) -> Iterator[Pictur
     for frame in range(length):
         picture = ground.copy()
         for row in range(starts[frame], starts[frame + 1]):
-            _vehicle(
+            draw_vehicle(
                 picture, boxes.xywh[row], int(boxes.tracks[row]), int(scene.kinds[boxes.tracks[row]])
             )
         for left, right in scene.poles[camera]:
@@ -84,7 +84,7 @@ def write_video(
     video_writing.write_video(path, checked(), FPS, ENCODING)
 
 
-def _ground(rng: np.random.Generator) -> Picture:
+def ground_of(rng: np.random.Generator) -> Picture:
     grass = np.array([96, 118, 74]) + rng.normal(0, 9, (HEIGHT // 4, WIDTH // 4, 1))
     picture = cv2.resize(np.clip(grass, 0, 255).astype(np.uint8), (WIDTH, HEIGHT))
     road = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -101,7 +101,7 @@ def _ground(rng: np.random.Generator) -> Picture:
     return np.where(marks[..., None] > 0, np.uint8(215), picture)
 
 
-def _vehicle(picture: Picture, xywh: NDArray[np.float32], name: int, kind: int) -> None:
+def draw_vehicle(picture: Picture, xywh: NDArray[np.float32], name: int, kind: int) -> None:
     """A car in its box: shadow, body with a lit roof, windows, wheels, a stripe of its own."""
     own = np.random.default_rng([name, 77])
     base = np.random.default_rng([kind, 78]).uniform(40, 225, 3)

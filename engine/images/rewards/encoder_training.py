@@ -28,7 +28,7 @@ from engine.images.rewards.encoder_data import (
     load_encoder_data,
     training_words,
 )
-from engine.images.training import Run
+from engine.training_run import Run
 
 log = logging.getLogger("triptych.training")
 

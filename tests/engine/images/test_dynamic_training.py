@@ -25,7 +25,7 @@ from engine.images.dynamic_training import (
 from engine.images.generators import LatentGenerator
 from engine.images.generators.networks import Network
 from engine.images.pictograms import load_pictograms
-from engine.images.training import averaged_weights
+from engine.training_run import averaged_weights
 from engine.weights import find_model
 
 pytestmark = pytest.mark.usefixtures("single_thread")

@@ -18,13 +18,12 @@ from engine.images.latents import CaptionSampler, diffusion_loss
 from engine.images.pictograms import load_pictograms, move_and_scale
 from engine.images.sheets import sample
 from engine.images.training import (
-    Run,
-    learning_rate_factor,
     load_autoencoder,
     peak_signal_to_noise,
     train_autoencoder,
     train_transformer,
 )
+from engine.training_run import Run, learning_rate_factor
 from engine.weights import inspect_model
 
 
