@@ -24,7 +24,9 @@ from engine.weight_files import read_safetensors
 SIDE = 64
 """Pixels; pictures of any shape are squeezed to this square, as crops of boxes are compared."""
 CONFIG = ViTConfig(image_size=SIDE, patch_size=8, width=192, depth=6, heads=3, mlp_width=768)
-FILE = Path(__file__).resolve().parents[2] / "resources" / "weights" / "backbone" / "backbone.safetensors"
+FILE = (
+    Path(__file__).resolve().parents[2] / "resources" / "weights" / "backbone" / "backbone.safetensors"
+)
 BATCH = 64
 
 Picture = NDArray[np.uint8]
@@ -45,11 +47,11 @@ def fitted(picture: Picture) -> Picture:
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
         raise invalid_input(
-            f"A picture came as {picture.dtype} {picture.shape}; the backbone takes (h, w, 3) uint8 RGB."
+            f"A picture came as {picture.dtype} {picture.shape}; it must be (h, w, 3) uint8 RGB."
         )
     # Averages where it shrinks, interpolates where it grows.
-    shrinks = min(picture.shape[:2]) > SIDE
-    return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=how), np.uint8)
 
 
 @cache

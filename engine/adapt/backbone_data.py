@@ -177,7 +177,9 @@ class Things:
             moments = rng.choice(len(self.people[who]), 2, replace=False)
             mirrored = rng.random(2) < 0.5
             crops = [self.people[who][moment] for moment in moments]
-            turned = [crop[:, ::-1] if flip else crop for crop, flip in zip(crops, mirrored, strict=True)]
+            turned = [
+                crop[:, ::-1] if flip else crop for crop, flip in zip(crops, mirrored, strict=True)
+            ]
             pair = [altered(_moved(crop, rng), rng) for crop in turned]
             return pair, self._people_things + who, len(self.kind_names) - 1
         tiles = sort == "tiles"
@@ -192,20 +194,20 @@ class Things:
 
 def altered(picture: Picture, rng: np.random.Generator) -> Picture:
     """As another camera sees ``(S, S, 3)``: gain and white balance, blur, noise, something in front."""
-    seen = picture.astype(np.float32)
+    seen = picture.astype(np.float64)
     if rng.random() < 0.25:
         _hide(seen, rng)
     gain = rng.uniform(0.8, 1.2, 3) * rng.uniform(0.75, 1.2)
-    seen = 255 * np.clip(seen * gain / 255, 0, 1) ** rng.uniform(0.8, 1.25)
+    seen = 255 * np.clip(seen * gain / 255, 0, 1) ** float(rng.uniform(0.8, 1.25))
     if rng.random() < 0.4:
         size = rng.uniform(0.3, 1.0)
         small = cv2.resize(seen, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
-        seen = cv2.resize(small, (SIDE, SIDE))
-    seen += rng.normal(0, rng.uniform(0, 8), (SIDE, SIDE, 1))
-    return np.clip(seen, 0, 255).astype(np.uint8)
+        seen = np.asarray(cv2.resize(small, (SIDE, SIDE)), np.float64)
+    noise = rng.normal(0, rng.uniform(0, 8), (SIDE, SIDE, 1))
+    return np.clip(seen + noise, 0, 255).astype(np.uint8)
 
 
-def _hide(seen: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _hide(seen: NDArray[np.float64], rng: np.random.Generator) -> None:
     """A plain piece, at most a third of the picture, at one of its sides."""
     depth = int(rng.uniform(0.1, 0.35) * SIDE)
     colour = rng.uniform(0, 255, 3)
@@ -235,8 +237,9 @@ def _background(rng: np.random.Generator) -> NDArray[np.float32]:
     if rng.random() < 0.4:
         return np.full((SIDE, SIDE, 3), rng.random(3), np.float32)
     side = int(rng.integers(2, 9))
-    patches = np.clip(rng.random(3) + rng.normal(0, 0.2, (side, side, 3)), 0, 1)
-    return np.clip(cv2.resize(patches.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), 0, 1)
+    patches = (rng.random(3) + rng.normal(0, 0.2, (side, side, 3))).astype(np.float32)
+    soft = cv2.resize(patches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return np.clip(soft, 0, 1).astype(np.float32)
 
 
 _GROUNDS: list[Picture] = []
@@ -256,8 +259,10 @@ def _vehicle_view(name: int, kind: int, rng: np.random.Generator) -> Picture:
     at = np.array([(room - width) / 2, (room - height) / 2, width, height], np.float32)
     draw_vehicle(canvas, at, name, kind)
     if rng.random() < 0.3:  # another one in front
-        other = at + np.array([rng.choice([-1, 1]) * width * rng.uniform(0.6, 0.9), 0.2 * height, 0, 0])
-        draw_vehicle(canvas, other.astype(np.float32), int(rng.integers(VEHICLES)), int(rng.integers(VEHICLE_KINDS)))
+        aside = rng.choice([-1, 1]) * width * rng.uniform(0.6, 0.9)
+        other = (at + np.array([aside, 0.2 * height, 0, 0])).astype(np.float32)
+        number, its_kind = (int(rng.integers(most)) for most in (VEHICLES, VEHICLE_KINDS))
+        draw_vehicle(canvas, other, number, its_kind)
     jitter = rng.uniform(-0.08, 0.1, 4) * [-width, -height, width, height]
     box = np.array([at[0], at[1], at[0] + width, at[1] + height]) + jitter
     crop = _crop(canvas, box, 0.0)
@@ -276,4 +281,5 @@ def _crop(picture: Picture, box: NDArray[np.float64], around: float) -> Picture:
     left, top = np.maximum(np.floor(box[:2] - room), 0).astype(int)
     right, bottom = np.ceil(box[2:] + room).astype(int)
     part = picture[top : max(bottom, top + 2), left : max(right, left + 2)]
-    return cv2.resize(np.ascontiguousarray(part), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    square = cv2.resize(np.ascontiguousarray(part), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(square, np.uint8)
