@@ -227,7 +227,7 @@ def _sprite_view(sprites: Sprites, row: int, rng: np.random.Generator) -> Pictur
     matrix = cv2.getRotationMatrix2D(
         ((SIDE - 1) / 2, (SIDE - 1) / 2), rng.normal(0, 9), rng.uniform(0.6, 1.25)
     )
-    matrix[:, 2] += rng.uniform(-0.12, 0.12, 2) * SIDE
+    matrix = matrix + np.pad(rng.uniform(-0.12, 0.12, (2, 1)) * SIDE, ((0, 0), (2, 0)))
     placed = cv2.warpAffine(colours, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     return (255 * (placed[..., :3] + (1 - placed[..., 3:]) * _background(rng))).astype(np.uint8)
 

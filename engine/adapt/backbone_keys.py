@@ -1,7 +1,8 @@
 """Weights of vision transformers from other programs, under the names of :mod:`engine.adapt.vit`.
 
 Known are timm's names (also DeiT, DINO, AugReg, and files of DyT and AdaptFormer, which add theirs),
-and those of Hugging Face's ``ViTModel`` and ``ViTForImageClassification``. Sizes are read off the tensors.
+and those of Hugging Face's ``ViTModel`` and ``ViTForImageClassification``. Sizes are read off the
+tensors.
 """
 
 from __future__ import annotations
