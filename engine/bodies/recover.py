@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.bodies.body_model import BakedBody, BodyModel, PosedBody
+from engine.bodies.in_space import in_space
 from engine.bodies.inverse_kinematics import closed_form
-from engine.bodies.joint_targets import joints_from_points
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.person import SEEN, Person
+from engine.bodies.pose_prior import load_pose_prior
 from engine.bodies.record import Camera, RecoveredPerson
 from engine.bodies.rotations import axis_angle_to_matrix
 from engine.bodies.skeleton import COCO_NAMES, ROTATING
@@ -48,7 +49,10 @@ _FIT_SHAPES = 10
 _BLUR = 0.03
 """Of the person's height: errors far beyond count as outliers."""
 
-_POSE_WEIGHT, _SHAPE_WEIGHT, _SPACE_WEIGHT = 2e-3, 5e-4, 0.02
+_START_WEIGHT, _SHAPE_WEIGHT = 1e-4, 5e-4
+_POSE_WEIGHT, _LIMIT_WEIGHT = 0.03, 0.05
+_SPACE_WEIGHT, _SPACE_ERROR = 0.15, 0.15
+"""``_SPACE_ERROR`` in metres: joints that are much farther off count as outliers."""
 _HEIGHT_STEPS = 4
 
 
@@ -158,7 +162,7 @@ def recover_person(
             "Fewer than four keypoints of this person are seen; no body was made.",
             "Set those that can be seen by hand, or choose another photo.",
         )
-    start = torch.zeros(1, body.shape_size) if shape is None else shape
+    start = average_shape(body) if shape is None else shape
     if shape is None and height is not None:
         start = shape_of_height(body, start, height)
     fixed = shape is not None or height is not None
@@ -180,6 +184,13 @@ def recover_person(
         error_share=error / scale,
         notes=tuple(notes),
     )
+
+
+def average_shape(body: BodyModel) -> Tensor:
+    """Shape ``(1, K)`` of the average adult; the mean of all bodies where phenotypes are not known."""
+    if isinstance(body, BakedBody):
+        return body.shape_from_phenotype({})
+    return torch.zeros(1, body.shape_size)
 
 
 def shape_of_height(body: BodyModel, shape: Tensor, height: float) -> Tensor:
@@ -226,25 +237,18 @@ def solve_niki_and_shape(task: Task) -> Solution:
 
 def solve_in_space(task: Task, posing: Posing) -> Solution:
     """A body for points in space, the points moved to where they are seen."""
-    person, camera, body = task.person, task.camera, task.body
-    layout = find_layout(person.layout)
-    places, columns = _shared(person)
-    notes: tuple[str, ...] = ()
+    camera, body = task.camera, task.body
+    notes = () if task.person.world is not None else (NO_DEPTH,)
     with torch.no_grad():
         rest = body.rest(task.shape)
-        if person.world is not None:
-            points = person.world * [1, -1, -1]
-        else:
-            points = _upright(_keypoints(body, rest)[0].double().numpy(), person)
-            notes = (NO_DEPTH,)
-        scale = scale_to_body(rest, points, layout.names)
-        points = points * scale
+        known = in_space(task.person, rest)
+        person, points = known.person, known.points.copy()
+        places, columns = _shared(person)
         pixels, weights = person.points[places], _weights(person)[places]
         rotations = translation = torch.zeros(0)
         for turn in range(_ROUNDS):
             task.check()
-            targets = torch.from_numpy(joints_from_points(points, layout.names)).float()[None]
-            rotations = posing(targets, rest.joints)
+            rotations = posing(known.joints(points), rest.joints)
             posed = body.posed(task.shape, rotations)
             own = _keypoints(body, posed)[0].double().numpy()[columns]
             place = place_body(own, pixels, weights, camera)
@@ -268,7 +272,14 @@ def solve_fit(task: Task) -> Solution:
     weights = torch.from_numpy(_weights(person)[places]).float()
     depth = max(0.3, -float(start.translation[0, 2]))
     tall = 1.7 * camera.focal / depth
-    space = None if person.world is None else torch.from_numpy(person.world * [1, -1, -1]).float()
+    from engine.bodies.recover_niki import joint_uncertainty
+
+    with torch.no_grad():
+        known = in_space(person, body.rest(task.shape))
+    sure = 1 - joint_uncertainty(person)[0]
+    targets = known.joints(known.points)[0]
+    targets = targets - _middle(targets, sure)
+    prior = load_pose_prior()
     turns = torch.zeros(1, ROTATING, 3, requires_grad=True)
     shift = torch.zeros(1, 3, requires_grad=True)
     sizes = torch.zeros(1, min(_FIT_SHAPES, body.shape_size), requires_grad=not task.fixed_shape)
@@ -287,17 +298,18 @@ def solve_fit(task: Task) -> Solution:
         task.check()
         optimiser.zero_grad()
         shape, rotations, translation = solution()
-        own = _keypoints(body, body.posed(shape, rotations, translation))[0, columns]
+        posed = body.posed(shape, rotations, translation)
+        own = _keypoints(body, posed)[0, columns]
         far = (-own[:, 2]).clamp(min=0.1)
         seen = centre + camera.focal * own[:, :2] * torch.tensor([1.0, -1.0]) / far[:, None]
         apart = ((seen - pixels) / (_BLUR * tall)).square().sum(1)
         total = (weights * apart / (1 + apart)).sum() / weights.sum()
-        if space is not None:
-            here = own - _middle(own, weights)
-            there = space[places]
-            there = there - _middle(there, weights)
-            total = total + _SPACE_WEIGHT * (weights * (here - there).square().sum(1)).sum() / 0.05
-        total = total + _POSE_WEIGHT * turns.square().sum() + _SHAPE_WEIGHT * sizes.square().sum()
+        here = posed.joints[0] - _middle(posed.joints[0], sure)
+        away = ((here - targets) / _SPACE_ERROR).square().sum(1)
+        total = total + _SPACE_WEIGHT * (sure * away / (1 + away)).sum() / sure.sum()
+        total = total + _POSE_WEIGHT * prior.unlikeliness(rotations)[0]
+        total = total + _LIMIT_WEIGHT * prior.beyond_limits(rotations)[0]
+        total = total + _START_WEIGHT * turns.square().sum() + _SHAPE_WEIGHT * sizes.square().sum()
         total.backward()
         return total
 
@@ -345,29 +357,6 @@ def _keypoints(body: BodyModel, posed: PosedBody) -> Tensor:
             "Use the built-in body.",
         )
     return body.coco_keypoints(posed.vertices)
-
-
-def _upright(rest: Array, person: Person) -> Array:
-    """The keypoints of a body that stands, turned as the shoulders say: the start without depth."""
-    names = find_layout(person.layout).names
-    turned = person.point("left_shoulder")[0] < person.point("right_shoulder")[0]
-    own = rest * ([-1, 1, -1] if turned else [1, 1, 1])
-    return np.stack([own[COCO_NAMES.index(name)] for name in names])
-
-
-def scale_to_body(rest: PosedBody, points: Array, names: tuple[str, ...]) -> float:
-    """By what points are to be multiplied so that trunk and legs are as long as the body's."""
-    joints = rest.joints[0].double().numpy()
-    at = {name: points[names.index(name)] for name in names}
-
-    def long(a: str, b: str) -> float:
-        sides = (at[f"left_{a}"] - at[f"left_{b}"], at[f"right_{a}"] - at[f"right_{b}"])
-        return float(np.mean([np.linalg.norm(side) for side in sides]))
-
-    theirs = long("shoulder", "hip") + long("hip", "knee") + long("knee", "ankle")
-    pairs = ((16, 1), (1, 4), (4, 7))
-    ours = sum(float(np.linalg.norm(joints[a] - joints[b])) for a, b in pairs)
-    return ours / max(theirs, 1e-3)
 
 
 def _middle(points: Tensor, weights: Tensor) -> Tensor:

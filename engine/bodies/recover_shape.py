@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.bodies.body_model import BakedBody, PosedBody
+from engine.bodies.in_space import scale_to_body
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.person import SEEN
-from engine.bodies.recover import Solution, Task, scale_to_body, shape_of_height, solve_niki
+from engine.bodies.recover import Solution, Task, shape_of_height, solve_niki
 from engine.bodies.render import Caster, Mesh, View
 from engine.bodies.shape import load_shape_decoder
 from engine.bodies.shape_evidence import Measures, MeasuresModel, ShapeEstimate

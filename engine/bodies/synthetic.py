@@ -139,6 +139,7 @@ def known_picture(
     width: int = 640,
     height: int = 800,
     from_behind: float = 0.2,
+    poses: Sequence[Tensor] | None = None,
 ) -> KnownPicture:
     """A picture of random people side by side, all of each inside the picture.
 
@@ -152,6 +153,8 @@ def known_picture(
         Pixels, at least 64.
     from_behind
         Share of people who turn their back.
+    poses
+        ``(1, 24, 3, 3)`` of each, turned as they are to be seen; without, :func:`random_pose`.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def known_picture(
         x = _APART * (index - (count - 1) / 2) + rng.uniform(-0.1, 0.1)
         yaw = rng.uniform(-0.9, 0.9) + (math.pi if rng.random() < from_behind else 0.0)
         shape, colours = _clothed_shape(body, rng)
-        pose = random_pose(rng, yaw)
+        pose = random_pose(rng, yaw) if poses is None else poses[index]
         people.append(
             _Somebody(shape, colours, pose, _on_floor(body, shape, pose, x, rng.uniform(-0.3, 0.3)))
         )

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,20 @@ from PIL import Image
 
 from engine.bodies.body_model import load_builtin_body, vertex_normals
 from engine.bodies.export import posed_vertices
+from engine.bodies.inverse_kinematics import closed_form, decompose
 from engine.bodies.keypoints.detectors import load_detector
 from engine.bodies.keypoints.person import Person
 from engine.bodies.keypoints.pictures import as_picture, read_picture
 from engine.bodies.keypoints.refusals import shows_trunk
+from engine.bodies.phenotype import random_phenotypes
 from engine.bodies.record import RecoveredPerson
 from engine.bodies.recover import guess_camera, recover_person
 from engine.bodies.render import Caster, Mesh, View
+from engine.bodies.rotations import axis_angle_to_matrix
+from engine.bodies.skeleton import forward_kinematics
 from engine.bodies.synthetic import KnownPerson, known_picture
 
-METHODS = ("ik", "niki", "fit")
+METHODS = ("ik", "niki", "niki+shape", "fit")
 JOINTS = [*range(22), 24]
 """Without hands and ends, which keypoints do not show."""
 
@@ -66,8 +71,22 @@ def nearest(people: list[Person], true: KnownPerson) -> Person | None:
     return people[int(np.argmin(apart))]
 
 
-def rendered(count: int) -> dict[str, Any]:
-    """Tables of both methods over pictures of one person; the camera is known, the shape is not."""
+def exact_skeletons(count: int) -> dict[str, float]:
+    """Closed form given exact joints and twists: mean and largest error in mm, random poses."""
+    body, stream = load_builtin_body(torch.float64), torch.Generator().manual_seed(0)
+    shapes = body.shape_from_phenotype(random_phenotypes(count, stream))
+    turns = 0.6 * torch.randn(count, 24, 3, generator=stream, dtype=torch.float64)
+    rest = body.rest(shapes).joints
+    rotations = axis_angle_to_matrix(turns)
+    _, joints = forward_kinematics(rotations, rest)
+    twists = decompose(rotations, rest)[2]
+    _, found = forward_kinematics(closed_form(joints, rest, twists), rest)
+    errors = 1000 * (found - joints).norm(dim=2)
+    return {"mean": float(errors.mean()), "largest": float(errors.max())}
+
+
+def rendered(count: int, coco_only: bool = False) -> dict[str, Any]:
+    """Tables of all methods over pictures of one person; the camera is known, the shape is not."""
     body, detector = load_builtin_body(), load_detector("blazepose")
     rows: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     missed = 0
@@ -80,6 +99,8 @@ def rendered(count: int) -> dict[str, Any]:
         if person is None:
             missed += 1
             continue
+        if coco_only:
+            person = replace(person.to_coco17(), world=None)
         camera = guess_camera(picture.view.width, picture.view.height, None, focal)
         # What was made stands in the room; what is recovered before the camera.
         turned = np.diag([1.0, -1.0, -1.0]) @ picture.view.extrinsic[:3, :3]
@@ -149,7 +170,11 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"rendered": rendered(options.pictures)}
+    result: dict[str, Any] = {
+        "exact skeleton": exact_skeletons(200),
+        "rendered": rendered(options.pictures),
+        "rendered, COCO's keypoints alone": rendered(options.pictures, coco_only=True),
+    }
     if options.photos is not None:
         result["photos"] = photos(options.photos, options.sheet)
     print(json.dumps(result, indent=1))
