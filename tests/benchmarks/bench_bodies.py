@@ -79,7 +79,8 @@ def exact_skeletons(count: int) -> dict[str, float]:
     rest = body.rest(shapes).joints
     rotations = axis_angle_to_matrix(turns)
     _, joints = forward_kinematics(rotations, rest)
-    twists = decompose(rotations, rest)[2]
+    angles = decompose(rotations, rest)[2]
+    twists = torch.stack([angles.cos(), angles.sin()], 2)
     _, found = forward_kinematics(closed_form(joints, rest, twists), rest)
     errors = 1000 * (found - joints).norm(dim=2)
     return {"mean": float(errors.mean()), "largest": float(errors.max())}
