@@ -59,7 +59,7 @@ def fresh_folder(parent: Path, name: str) -> Path:
 
 
 def scene_of_videos(paths: Sequence[Path], parent: Path) -> Made:
-    """A scene with a camera a video.
+    """A scene with a camera a video, named after its file; of one name, after their folders too.
 
     Raises
     ------
@@ -69,20 +69,33 @@ def scene_of_videos(paths: Sequence[Path], parent: Path) -> Made:
     from engine.video import VideoFile
 
     cameras = []
-    for path in paths:
+    for path, name in zip(paths, _camera_names(paths), strict=True):
         with VideoFile(path) as video:
             cameras.append(
                 Camera(
-                    path.stem,
+                    name,
                     fps=float(video.rate),
                     width=video.width,
                     height=video.height,
-                    frames=video.frame_count,
+                    frames=len(video.times),
                     video=str(path.resolve()),
                 )
             )
     scene = Scene.create(fresh_folder(parent, paths[0].stem), cameras)
     return Made(scene, ())
+
+
+def _camera_names(paths: Sequence[Path]) -> list[str]:
+    """Each once; ``c001/vdo.avi`` and ``c002/vdo.avi`` are two cameras."""
+    stems = [path.stem for path in paths]
+    wanted = [
+        f"{path.resolve().parent.name} {stem}" if stems.count(stem) > 1 else stem
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    return [
+        name if wanted.count(name) == 1 else f"{name} {1 + wanted[:at].count(name)}"
+        for at, name in enumerate(wanted)
+    ]
 
 
 def scene_of_tracks(path: Path, parent: Path) -> Made:

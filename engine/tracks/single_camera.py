@@ -35,6 +35,11 @@ class JdeOptions(BaseModel):
     most_corner_distance: float = Field(
         default=150.0, gt=0, description="Of the second association: pixels, mean of the corners."
     )
+    from_last_box: bool = Field(
+        default=True,
+        description="In the second association also measure from where a track was last seen: the "
+        "filter does not follow things that the picture's border cuts off. Not so as published.",
+    )
     memory: int = Field(
         default=10, ge=0, description="Frames for which a track that was lost can be found again."
     )
@@ -119,9 +124,11 @@ def _step(
     left = left[~tracks.lost[left]]
     free = unmatched(len(xyxy), what)
     if len(left) and len(free):
-        near_who, near_what = assign(
-            _corner_distances(corners(motion.place[left]), xyxy[free]), options.most_corner_distance
-        )
+        apart = _corner_distances(corners(motion.place[left]), xyxy[free])
+        if options.from_last_box:
+            was = _corner_distances(corners(tracks.seen[left]), xyxy[free])
+            apart = np.minimum(apart, was)
+        near_who, near_what = assign(apart, options.most_corner_distance)
         who, what = np.concatenate([who, left[near_who]]), np.concatenate([what, free[near_what]])
 
     if len(who):

@@ -31,6 +31,8 @@ class TrackPool:
         int64 ``(N,)`` numbers, frames of the first and the last match.
     lost
         bool ``(N,)`` not matched in the last frame.
+    seen
+        float64 ``(N, 4)`` (cx, cy, a, h) of the last match.
     """
 
     motion: Motion = field(default_factory=Motion.none)
@@ -39,6 +41,7 @@ class TrackPool:
     first: Int64Array = field(default_factory=lambda: _NONE)
     last: Int64Array = field(default_factory=lambda: _NONE)
     lost: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    seen: Float64Array = field(default_factory=lambda: np.zeros((0, 4)))
 
     @classmethod
     def begin(
@@ -47,7 +50,7 @@ class TrackPool:
         """New tracks from boxes ``(N, 4)`` (cx, cy, a, h) of a frame."""
         times = np.full(len(ids), frame, np.int64)
         lost = np.zeros(len(ids), bool)
-        return cls(Motion.begin(measured), looks, ids, times, times.copy(), lost)
+        return cls(Motion.begin(measured), looks, ids, times, times.copy(), lost, measured.copy())
 
     def keep(self, rows: NDArray[np.bool_]) -> TrackPool:
         """Some of the tracks; these themselves where that is all of them."""
@@ -55,7 +58,7 @@ class TrackPool:
             return self
         return TrackPool(
             self.motion.select(rows), self.looks[rows], self.ids[rows],
-            self.first[rows], self.last[rows], self.lost[rows],
+            self.first[rows], self.last[rows], self.lost[rows], self.seen[rows],
         )  # fmt: skip
 
     def joined(self, other: TrackPool) -> TrackPool:
@@ -64,7 +67,7 @@ class TrackPool:
             return self
         if not len(self.ids):
             return other
-        names = ("looks", "ids", "first", "last", "lost")
+        names = ("looks", "ids", "first", "last", "lost", "seen")
         columns = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         return TrackPool(self.motion.joined(other.motion), *columns)
 
@@ -77,7 +80,7 @@ class TrackPool:
         """Tracks ``who (K,)`` are seen at boxes ``(K, 4)`` (cx, cy, a, h); all others are lost."""
         self.motion.update(who, measured)
         self.lost[:] = True
-        self.lost[who], self.last[who] = False, frame
+        self.lost[who], self.last[who], self.seen[who] = False, frame, measured
 
 
 def frames_of(

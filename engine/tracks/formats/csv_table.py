@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from engine.tracks.cameras import Camera
 from engine.tracks.formats import track_file
 from engine.tracks.formats.text import no_table, number_texts, text_lines, write_text
 from engine.tracks.formats.track_file import TrackFile, clean, too_many
+
+MOST_ROWS = 10_000_000
+"""Of CSV files: a row takes half a kilobyte while its columns may still be anything."""
 
 _NAMES = {
     "camera": ("camera", "camera_id", "cam", "video", "view"),
@@ -59,9 +63,10 @@ def read_csv(path: Path, camera: str, reference: TrackFile | None = None) -> Tra
         )
     lines: list[int] = []
     rows: list[list[str]] = []
-    texts: dict[int, str] = dict(source)
-    if len(texts) > track_file.MOST_BOXES:
-        raise too_many(path)
+    most = min(MOST_ROWS, track_file.MOST_BOXES)
+    texts: dict[int, str] = dict(islice(source, most + 1))
+    if len(texts) > most:
+        raise too_many(path, most)
     for number, row in zip(
         texts, csv.reader(texts.values(), delimiter=_delimiter(header)), strict=False
     ):

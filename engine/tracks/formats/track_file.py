@@ -203,10 +203,10 @@ def _repeated(count: int, rows: NDArray[np.int64], keys: tuple[NDArray[Any], ...
     return mask
 
 
-def too_many(path: Path) -> EngineError:
+def too_many(path: Path, most: int | None = None) -> EngineError:
     """The file has more boxes than fit."""
     return bad_file(
-        f"{path} has more than {MOST_BOXES:,} boxes; it was not read, nothing was changed.",
+        f"{path} has more than {most or MOST_BOXES:,} boxes; it was not read, nothing was changed.",
         "Split it by camera or by time and import the parts.",
     )
 

@@ -289,6 +289,10 @@ def test_files_that_are_too_large_are_refused(tmp_path: Path, monkeypatch: pytes
         read_text(tmp_path, "1,1,2,2,3,3,1\n" * 4)
     with pytest.raises(EngineError, match="more than 3 boxes"):
         read_text(tmp_path, "frame,x,y,w,h\n" + "1,1,2,2,3\n" * 4)
+    monkeypatch.setattr(track_file, "MOST_BOXES", 300)
+    monkeypatch.setattr("engine.tracks.formats.csv_table.MOST_ROWS", 2)
+    with pytest.raises(EngineError, match="more than 2 boxes"):
+        read_text(tmp_path, "frame,x,y,w,h\n" + "1,1,2,2,3\n" * 4)
     monkeypatch.setattr(track_file, "MOST_BYTES", 10)
     for name, text in (("a.json", '[{"a": 1, "b": 2}]'), ("a.xml", "<annotations></annotations>")):
         with pytest.raises(EngineError, match="is larger than"):

@@ -36,7 +36,7 @@ def test_the_tracks_are_the_published_ones(golden: Path, seed: int) -> None:
     rows, expected = data["detections"], data["tracks"]
     xywh = np.concatenate([rows[:, 1:3], rows[:, 3:5] - rows[:, 1:3]], axis=1)
     boxes = Boxes.of(rows[:, 0], xywh, scores=rows[:, 5])
-    ids, _ = track_jde(boxes, data["features"], JdeOptions(skip_empty_frames=True))
+    ids, _ = track_jde(boxes, data["features"], JdeOptions(skip_empty_frames=True, from_last_box=False))
     linked = np.flatnonzero(ids != NO_TRACK)
     assert len(linked) == len(expected)
     ours = {(int(rows[r, 0]), *np.round(xywh[r], 3)): int(ids[r]) for r in linked}
@@ -64,3 +64,16 @@ def test_the_repair_is_the_published_one(golden: Path, seed: int) -> None:
     np.testing.assert_array_equal(linkable(tracks, options), data["linkable"])
     left = set(ids.tolist()) - set(doubles(boxes, ids, options.most_overlap).tolist())
     assert sorted(left) == sorted(data["ids_after_track_nms"].tolist())
+
+
+@pytest.mark.parametrize("from_last_box", [True, False])
+def test_what_comes_in_over_the_border_stays_one(from_last_box: bool) -> None:
+    # A car seen from above comes in from below: 15 pixels high at first, 150 in the end.
+    frames = np.arange(18)
+    heights = np.minimum(15 + 15 * frames, 150)
+    tops = 270 - 15 * (frames + 1)
+    xywh = np.stack([np.full(18, 180), tops, np.full(18, 110), heights], axis=1)
+    boxes = Boxes.of(frames, xywh)
+    options = JdeOptions(from_last_box=from_last_box, least_area=0, most_corner_distance=40)
+    ids, _ = track_jde(boxes, np.ones((18, 4)), options)
+    assert (len(np.unique(ids)) == 1) == from_last_box
