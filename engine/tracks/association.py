@@ -178,7 +178,8 @@ def associate(
     """
     options = options or AssociateOptions()
     ways = ways_of(cameras, options.least_seconds, options.most_seconds)
-    if options.zones == "on" and len(cameras) > 1 and not np.isfinite(ways.least).any():
+    known = np.isfinite(ways.least).any() or np.any(ways.overlapping)
+    if options.zones == "on" and len(cameras) > 1 and not known:
         raise invalid_input(
             "No zone leads to another camera, so nothing can be said about ways between them; nothing "
             "was associated.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ Float64Array = NDArray[np.float64]
 
 ENOUGH_TIMES = 8
 """Observed times from which a window is learnt."""
+LONGEST_STAY, AT_ONCE = 600.0, 5.0
+"""Seconds for which two cameras may see one thing, and by which one of them may lose it earlier."""
 WIDER = 1.5
 """Of the interquartile range, by which a learnt window is wider than 96 % of the times. With a quarter
 of it a tenth of the true pairs was lost: what is sure enough to learn from is not all that there is."""
@@ -31,10 +33,16 @@ class Ways:
     least, most
         float64 ``(C, C)`` seconds from leaving the one to reaching the other, NaN without a way.
         ``least`` is negative where both see one place.
+    fixed
+        bool ``(C, C)`` whose windows somebody said, so that they are not learnt; ``None``: none.
+    overlapping
+        bool ``(C, C)`` which two see a part of what the other sees; ``None``: none.
     """
 
     least: Float64Array
     most: Float64Array
+    fixed: NDArray[np.bool_] | None = None
+    overlapping: NDArray[np.bool_] | None = None
 
     def next_to(self, camera: int) -> list[int]:
         """Cameras that are reached from one."""
@@ -72,14 +80,22 @@ class Pairs:
 
 
 def ways_of(cameras: Sequence[Camera], least: float = 0.0, most: float = 120.0) -> Ways:
-    """Ways that zones lead and neighbours name, all with one window of seconds."""
+    """Ways that zones lead and neighbours name, in windows that cameras say, or else one for all."""
     names = {camera.name: at for at, camera in enumerate(cameras)}
-    there = np.full((len(cameras), len(cameras)), np.nan)
+    shape = len(cameras), len(cameras)
+    low, high = np.full(shape, np.nan), np.full(shape, np.nan)
+    fixed, overlapping = np.zeros(shape, bool), np.zeros(shape, bool)
     for at, camera in enumerate(cameras):
         for name in (*(zone.leads_to for zone in camera.zones), *camera.neighbours):
             if name in names and names[name] != at:
-                there[at, names[name]] = 0.0
-    return Ways(there + least, there + most)
+                window = camera.window_to(name)
+                way = at, names[name]
+                fixed[way] = window is not None
+                low[way], high[way] = (least, most) if window is None else (window.least, window.most)
+        for name in camera.overlaps:
+            if name in names and names[name] != at:
+                overlapping[at, names[name]] = overlapping[names[name], at] = True
+    return Ways(low, high, fixed, overlapping)
 
 
 def routes(ways: Ways, dwell: float = 40.0) -> dict[tuple[int, int, int, int], tuple[float, float]]:
@@ -142,6 +158,13 @@ def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0, keep: Keep |
         leaves = (visits.cameras == camera) & np.isin(visits.went_to, (first, UNKNOWN))
         arrives = (visits.cameras == other) & np.isin(visits.came_from, (last, UNKNOWN))
         parts.append(_in_window(visits, leaves, arrives, least, most, keep))
+    if ways.overlapping is not None:
+        # What both see at once comes and goes by zones that do not lead to the other.
+        for camera, other in np.argwhere(ways.overlapping).tolist():
+            leaves, arrives = visits.cameras == camera, visits.cameras == other
+            both = _in_window(visits, leaves, arrives, -LONGEST_STAY, AT_ONCE, keep)
+            # No time of these is more usual than another.
+            parts.append(replace(both, least=both.gaps - AT_ONCE, most=both.gaps + AT_ONCE))
     return _together(parts, len(visits))
 
 
@@ -212,8 +235,9 @@ def learnt_ways(ways: Ways, first: Int64Array, second: Int64Array, seconds: Floa
     least, most = ways.least.copy(), ways.most.copy()
     for one, other in np.unique(np.stack([first, second], axis=1), axis=0).tolist():
         times = seconds[(first == one) & (second == other)]
-        if len(times) >= ENOUGH_TIMES and np.isfinite(least[one, other]):
+        said = ways.fixed is not None and bool(ways.fixed[one, other])
+        if len(times) >= ENOUGH_TIMES and np.isfinite(least[one, other]) and not said:
             low, early, late, high = np.quantile(times, [0.02, 0.25, 0.75, 0.98])
             least[one, other] = low - WIDER * (late - early)
             most[one, other] = high + WIDER * (late - early)
-    return Ways(least, most)
+    return Ways(least, most, ways.fixed, ways.overlapping)

@@ -351,18 +351,31 @@ class Scene:
 
     def set_camera(self, position: int, camera: Camera, text: str = "") -> Edit:
         """Change a camera: its clock, size, neighbours, zones. Undone like any other edit."""
-        before = self._cameras[position]
-        if any(other.name == camera.name for other in self._cameras if other is not before):
-            raise invalid_input(f"There is another camera named {camera.name}; nothing was changed.")
-        delta = Delta(marks=((_CAMERA, str(position), before.to_json(), camera.to_json()),))
-        edit = self._record(
-            _CAMERA, None, None, text or f"Camera {camera.name} changed", delta.to_bytes()
+        return self.set_cameras({position: camera}, text or f"Camera {camera.name} changed")
+
+    def set_cameras(self, cameras: Mapping[int, Camera], text: str) -> Edit:
+        """Change cameras by their positions, in one edit.
+
+        Raises
+        ------
+        EngineError
+            ``invalid_input`` where two cameras would have one name.
+        """
+        after = [cameras.get(at, camera) for at, camera in enumerate(self._cameras)]
+        names = [camera.name for camera in after]
+        for name in names:
+            if names.count(name) > 1:
+                raise invalid_input(f"There is another camera named {name}; nothing was changed.")
+        marks = tuple(
+            (_CAMERA, str(at), self._cameras[at].to_json(), camera.to_json())
+            for at, camera in sorted(cameras.items())
         )
-        self._cameras[position] = camera
+        edit = self._record(_CAMERA, None, None, text, Delta(marks=marks).to_bytes())
+        self._cameras = after
         return edit
 
     def set_zones(self, position: int, zones: Sequence[Zone]) -> Edit:
-        """Change a camera's zones."""
+        """Change the zones of a camera."""
         camera = self._cameras[position]
         return self.set_camera(position, camera.with_zones(tuple(zones)), f"Zones of {camera.name}")
 

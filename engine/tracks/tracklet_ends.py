@@ -12,7 +12,7 @@ from engine.tracks.boxes import Int64Array
 from engine.tracks.cameras import Camera
 from engine.tracks.track_motion import Flat
 from engine.tracks.tracklets import ADDED
-from engine.tracks.visits import END, OUTSIDE, UNKNOWN
+from engine.tracks.visits import END, UNKNOWN, places_of
 from engine.tracks.zones import centres
 
 Float64Array = NDArray[np.float64]
@@ -72,7 +72,7 @@ class Ends:
         self.speed_out = self._speed(middle, np.maximum(last - END, first), last, rates)
         self.areas = flat.boxes.areas().astype(np.float64)
         self.size = np.add.reduceat(np.sqrt(np.maximum(self.areas, 1)), first) / flat.lengths
-        self.came, self.went = self._leads(self.first), self._leads(self.last)
+        self.came, self.went = self._leads(self.first, 0), self._leads(self.last, 1)
 
     def _speed(
         self, middle: Float64Array, first: Int64Array, last: Int64Array, rates: Float64Array
@@ -81,13 +81,11 @@ class Ends:
         seconds = np.maximum(frames[last] - frames[first], 1) / rates
         return np.asarray((middle[last] - middle[first]) / seconds[:, None])
 
-    def _leads(self, points: Float64Array) -> Int64Array:
-        names = {camera.name: at for at, camera in enumerate(self._cameras)}
+    def _leads(self, points: Float64Array, way: int) -> Int64Array:
         found = np.full(len(points), UNKNOWN, np.int64)
         for at, camera in enumerate(self._cameras):
             here = np.flatnonzero(self._flat.cameras == at)
-            to = np.array([names.get(zone.leads_to, OUTSIDE) for zone in camera.zones] + [UNKNOWN])
-            found[here] = to[camera.zone_of(points[here])]
+            found[here] = places_of(self._cameras, at)[way][camera.zone_of(points[here])]
         return found
 
     def passages(self) -> Passages:

@@ -93,6 +93,7 @@ def visits_of(
             "These tracks have no appearances, by which cameras are compared; nothing was associated.",
             "Detect with an appearance model (triptych detect), and track again.",
         )
+    boxes = boxes.select(~_ignored(boxes, cameras))
     boxes = boxes.select(np.lexsort((boxes.frames, boxes.tracks)))
     features = np.asarray(boxes.extra[FEATURES])
     features = np.where(np.isfinite(features).all(axis=1, keepdims=True), features, 0)  # says nothing
@@ -115,8 +116,8 @@ def visits_of(
         numbers.sort(key=lambda number: int(boxes.frames[groups[number][0]]))
         rows = np.concatenate([groups[number] for number in numbers])
         visits.append((numbers, rows[np.argsort(boxes.frames[rows], kind="stable")]))
-    names_of = [camera.name for camera in cameras]
-    places = [_ends(boxes.select(rows), cameras, names_of) for _, rows in visits]
+    leads = [places_of(cameras, at) for at in range(len(cameras))]
+    places = [_ends(boxes.select(rows), cameras, leads) for _, rows in visits]
     areas = boxes.areas()
     looks = [mean_look(features[rows], areas[rows]) for _, rows in visits]
     camera_of = np.array([int(boxes.cameras[rows[0]]) for _, rows in visits], np.int64)
@@ -134,19 +135,50 @@ def visits_of(
     )  # fmt: skip
 
 
-def _ends(boxes: Boxes, cameras: Sequence[Camera], names: list[str]) -> tuple[int, int]:
+def places_of(cameras: Sequence[Camera], position: int) -> tuple[Int64Array, Int64Array]:
+    """Cameras from which objects come through the zones of a camera, and to which they go.
+
+    They come from where a zone leads to, unless the zone of some camera leads into this one; where
+    zones of several cameras do, nobody knows from which.
+
+    Returns
+    -------
+    int64 ``(Z + 1,)`` each: a camera, :data:`OUTSIDE`, or :data:`UNKNOWN`; the last is for no zone.
+    """
+    names = {camera.name: at for at, camera in enumerate(cameras)}
+    own = cameras[position]
+    arrive: dict[str, set[int]] = {}
+    for at, camera in enumerate(cameras):
+        for zone in camera.zones:
+            if zone.leads_to == own.name and zone.leads_into:
+                arrive.setdefault(zone.leads_into, set()).add(at)
+    came, went = [], []
+    for zone in own.zones:
+        to = names.get(zone.leads_to, OUTSIDE)
+        by = arrive.get(zone.name, {to})
+        came.append(UNKNOWN if zone.ignored or len(by) > 1 else next(iter(by)))
+        went.append(UNKNOWN if zone.ignored else to)
+    return np.array([*came, UNKNOWN], np.int64), np.array([*went, UNKNOWN], np.int64)
+
+
+def _ignored(boxes: Boxes, cameras: Sequence[Camera]) -> NDArray[np.bool_]:
+    """``(N,)`` boxes in zones that say nothing."""
+    found = np.zeros(len(boxes), bool)
+    for at, camera in enumerate(cameras):
+        if any(zone.ignored for zone in camera.zones):
+            own = np.flatnonzero(boxes.cameras == at)
+            found[own] = camera.ignores(centres(boxes.select(own)))
+    return found
+
+
+def _ends(
+    boxes: Boxes, cameras: Sequence[Camera], leads: Sequence[tuple[Int64Array, Int64Array]]
+) -> tuple[int, int]:
     """Where something came from and went to; its boxes by frame."""
-    camera = cameras[int(boxes.cameras[0])]
-    zones = camera.zone_of(centres(boxes))
-
-    def leads(zone: int) -> int:
-        if zone < 0:
-            return UNKNOWN
-        name = camera.zones[zone].leads_to
-        return names.index(name) if name in names else OUTSIDE
-
-    first, last = end_zones(zones, END)
-    return leads(first), leads(last)
+    camera = int(boxes.cameras[0])
+    first, last = end_zones(cameras[camera].zone_of(centres(boxes)), END)
+    came, went = leads[camera]
+    return int(came[first]), int(went[last])
 
 
 def _parts(

@@ -75,7 +75,9 @@ def arms_of(cameras: Sequence[Camera], position: int) -> list[Arm]:
     names = [camera.name for camera in cameras]
     arms, sides = [], 0
     for zone in cameras[position].zones:
-        if zone.leads_to in names and names.index(zone.leads_to) != position:
+        if zone.ignored:
+            arms.append(Arm.CROSSING)
+        elif zone.leads_to in names and names.index(zone.leads_to) != position:
             later = names.index(zone.leads_to) > position
             arms.append(Arm.NEXT if later else Arm.PREVIOUS)
         else:
