@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from desktop.theme import Theme
 from desktop.tracks.box_drag import REACH, BoxDrag, grip_at
-from desktop.tracks.lanes import colour_of
+from desktop.tracks.lanes import colour_of, zone_colour
 from engine.tracks.cameras import Camera
 
 
@@ -137,7 +137,7 @@ class CameraView(QWidget):
         font.setPixelSize(max(1, round(12 / scale)))
         painter.setFont(font)
         for number, zone in enumerate(self.camera.zones):
-            colour = colour_of(number * 5 + 2)
+            colour = zone_colour(number)
             painter.setPen(QPen(colour, 1.5 / scale, Qt.PenStyle.DashLine))
             fill = QColor(colour)
             fill.setAlpha(40)

@@ -113,7 +113,7 @@ class Controls(QWidget):
             self.name.setText(folder.parent.name if folder.name == "scene" else folder.name)
             self.name.setToolTip(str(folder))
             self.facts.setText(f"{len(scene.detections):,} boxes in {len(scene.cameras)} cameras")
-            self._fill_cameras(scene.cameras)
+            self.show_cameras(scene.cameras)
             for info in reversed(scene.results()):
                 self.result.addItem(info.name, info.id)
             if result is not None:
@@ -123,12 +123,19 @@ class Controls(QWidget):
         self.result.setEnabled(result is not None)
         self.cameras.blockSignals(False)
 
-    def _fill_cameras(self, cameras: Sequence[Camera]) -> None:
+    def show_cameras(self, cameras: Sequence[Camera]) -> None:
+        """The cameras as they are now; the one that was chosen still is."""
+        row = self.cameras.currentRow()
+        self.cameras.blockSignals(True)
+        self.cameras.clear()
         for camera in cameras:
             late = f", {camera.offset:+.1f} s" if camera.offset else ""
             size = f"{camera.width} x {camera.height}, " if camera.width else ""
             video = "" if camera.video else ", no video"
-            item = QListWidgetItem(f"{camera.name}\n{size}{camera.fps:g} fps{late}{video}")
+            zones = f", {len(camera.zones)} zones" if camera.zones else ""
+            item = QListWidgetItem(f"{camera.name}\n{size}{camera.fps:g} fps{late}{zones}{video}")
             item.setToolTip(camera.video or "Boxes only")
             item.setData(Qt.ItemDataRole.AccessibleTextRole, camera.name)
             self.cameras.addItem(item)
+        self.cameras.setCurrentRow(row)
+        self.cameras.blockSignals(False)

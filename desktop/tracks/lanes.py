@@ -22,6 +22,11 @@ def colour_of(identity: int) -> QColor:
     return QColor.fromHsvF(hue, 0.55, 0.86 if identity % 2 else 0.72)
 
 
+def zone_colour(number: int) -> QColor:
+    """A zone's, by its number in its camera; bright, as pictures are darker."""
+    return QColor.fromHsvF((0.1 + 0.381966 * number) % 1, 0.6, 0.96)
+
+
 @dataclass(frozen=True)
 class Lanes:
     """What the timeline gets.

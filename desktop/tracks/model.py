@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from desktop.background import Background
 from engine.errors import EngineError
 from engine.tracks.boxes import NO_TRACK
+from engine.tracks.cameras import Camera
 from engine.tracks.edits import confirmed_changed
 from engine.tracks.overview import FrameIndex, Span, duration, spans
 from engine.tracks.scene import DATABASE, Edit, ResultInfo, Scene
@@ -61,6 +62,8 @@ class TracksModel(QObject):
         The scene has a new edit.
     scene_opened
         Another scene is open; before :attr:`opened`.
+    cameras_changed
+        Clocks, zones or ways of cameras are others than before.
     asked(str)
         An edit was not made: it changes a confirmed identity. It is made when it comes again.
     """
@@ -72,6 +75,7 @@ class TracksModel(QObject):
     recorded = Signal(str)
     scene_opened = Signal()
     asked = Signal(str)
+    cameras_changed = Signal()
 
     def __init__(
         self,
@@ -233,6 +237,20 @@ class TracksModel(QObject):
         )
         return True
 
+    def edit_cameras(self, text: str, make: Callable[[Sequence[Camera]], Mapping[int, Camera]]) -> bool:
+        """Change cameras: ``make`` says which are others. False, and told, where it does not fit."""
+        if self.scene is None:
+            return False
+        try:
+            self.scene.set_cameras(make(self.scene.cameras), text)
+        except EngineError as error:
+            self._tell(error)
+            return False
+        self.recorded.emit(text)
+        self.cameras_changed.emit()
+        self.edited.emit(text)
+        return True
+
     def travel(self, scene: Scene, *, forward: bool) -> bool:
         """Undo or redo; False where the scene is not open any more."""
         if scene is not self.scene:
@@ -245,6 +263,8 @@ class TracksModel(QObject):
         if edit is not None:
             if self.result is not None and edit.result == self.result.id:
                 self._renew(scene.change_of(edit))
+            if edit.result is None:
+                self.cameras_changed.emit()
             self.edited.emit(f"{'Again' if forward else 'Taken back'}: {edit.text or edit.kind}")
         return True
 

@@ -31,6 +31,7 @@ from desktop.tracks.importing import (
 from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
 from desktop.tracks.links import LinksPanel, read_links
 from desktop.tracks.model import TracksModel
+from desktop.tracks.modes import ZONES, Modes
 from desktop.tracks.page_actions import WORKSPACE, define_actions
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
 from desktop.tracks.proxies import ProxyMaker
@@ -38,6 +39,7 @@ from desktop.tracks.review import Review
 from desktop.tracks.review_panel import ReviewPanel
 from desktop.tracks.stage import TimePanel, TracksStage
 from desktop.tracks.undo import SceneUndo
+from desktop.tracks.zone_editor import ZoneEditor
 from desktop.widgets.page_frame import PageFrame
 from desktop.widgets.parts import EmptyState, button
 from engine.errors import EngineError
@@ -94,7 +96,6 @@ class TracksPage(Page):
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
-        self.inspector.setMinimumWidth(INSPECTOR_WIDTH)
         self.inspector.addTab(self.suspicious, "Review")
         self.inspector.addTab(self.identities, "Who")
         self.inspector.addTab(self.links, "Links")
@@ -114,8 +115,19 @@ class TracksPage(Page):
             role=WORKSPACE,
         )
         self.centre = QStackedWidget()
+        self.zones = ZoneEditor(theme, self.model, self.background, self.tell, self.say)
+        self.modes = Modes(
+            (
+                ("Wall", "All cameras at the playhead (Shift+W)", self.stage),
+                ("Zones", "Where things come in and go out (Shift+V)", self.zones),
+            )
+        )
+        self.side = QStackedWidget()
+        self.side.setMinimumWidth(INSPECTOR_WIDTH)
+        self.side.addWidget(self.inspector)
+        self.side.addWidget(self.zones.panel)
         self.centre.addWidget(welcome)
-        self.centre.addWidget(self.stage)
+        self.centre.addWidget(self.modes)
         self.footer = QWidget()
         column = QVBoxLayout(self.footer)
         self.detect_button = button("Detect in the videos", self.detect)
@@ -133,7 +145,7 @@ class TracksPage(Page):
             self.controls,
             self.centre,
             self.time,
-            self.inspector,
+            self.side,
             self.footer,
         )
         layout = QVBoxLayout(self)
@@ -147,6 +159,10 @@ class TracksPage(Page):
         controls.export_wanted.connect(self.ask_export)
         controls.result_chosen.connect(model.choose_result)
         controls.camera_chosen.connect(stage.wall.show_camera)
+        controls.camera_chosen.connect(self.zones.show_camera)
+        self.modes.changed.connect(self._mode_changed)
+        stage.time_changed.connect(self.zones.set_time)
+        model.cameras_changed.connect(self._cameras_changed)
         stage.wall.clicked.connect(self._box_clicked)
         self.proxies.made.connect(stage.wall.use_proxy)
         self.proxies.progressed.connect(stage.show_work)
@@ -301,8 +317,15 @@ class TracksPage(Page):
 
     def tell(self, error: EngineError) -> None:
         """Say what went wrong."""
-        self.stage.say("")
+        self.say("")
         self._services.notifications.tell(error)
+
+    def say(self, text: str, role: str = "muted") -> None:
+        """One line on the side of the stage that is in sight."""
+        if self.modes.current == ZONES:
+            self.zones.say(text)
+        else:
+            self.stage.say(text, role)
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -358,8 +381,25 @@ class TracksPage(Page):
         own = [span for span in members if span is not None]
         self.identities.show_selection(identity, own, scene.cameras)
 
+    def draw_zone(self) -> None:
+        """Begin a zone of the camera that is shown, or stop drawing it."""
+        if self.model.scene is not None:
+            self.modes.show_side(ZONES)
+            self.zones.draw()
+
+    def _mode_changed(self, side: int) -> None:
+        self.stage.play(0.0)
+        self.side.setCurrentIndex(side)
+        if side == ZONES:
+            self.zones.activate()
+
+    def _cameras_changed(self) -> None:
+        scene = self.model.scene
+        assert scene is not None
+        self.controls.show_cameras(scene.cameras)
+
     def _edited(self, text: str) -> None:
-        self.stage.say(f"{text}.")
+        self.say(f"{text}.")
         self.edits.fill(self.model.log())
 
     def _box_clicked(self, tracklet: int | None, extend: bool) -> None:

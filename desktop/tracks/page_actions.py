@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from desktop.services import Services
 from desktop.tracks.identity_card import ALTERNATIVES
+from desktop.tracks.modes import WALL, ZONES
 from desktop.tracks.review import define
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ WORKSPACE = "tracks"
 def define_actions(page: TracksPage, services: Services) -> None:
     """Add the page's rows to the table of actions."""
     actions, move, editing = services.actions, page.stage, page.editing
+    show = page.modes.show_side
     for name, title, key, icon, do in (
         ("play", "Play or pause", "Space", "play", move.toggle_play),
         ("back", "Play backwards, faster with each press", "J", "rewind", lambda: move.shuttle(-1)),
@@ -63,6 +65,9 @@ def define_actions(page: TracksPage, services: Services) -> None:
         ("follow", "Follow the selected", "F", "crosshair", move.follow.click),
         ("hide", "Hide all others", "H", "eye-slash", move.hide_others.click),
         ("zones", "Show zones", "V", "polygon", move.zones.click),
+        ("mode_wall", "The wall of cameras", "Shift+W", "squares-four", partial(show, WALL)),
+        ("mode_zones", "The zones of a camera", "Shift+V", "polygon", partial(show, ZONES)),
+        ("new_zone", "Draw a new zone", "Shift+N", "polygon", page.draw_zone),
         ("all", "Show all of the time", "A", "arrows-out-line-horizontal", page.time.timeline.fit),
         ("find", "Find an identity", "/", "magnifying-glass", page.identities.filter.setFocus),
         ("open", "Open a scene", "Ctrl+Shift+O", "folder-open", page.ask_scene),

@@ -67,6 +67,7 @@ class Review(QObject):
         """The current one; -1 for none."""
         model.opened.connect(self._opened)
         model.changed.connect(self._look)
+        model.cameras_changed.connect(self._look)
 
     @property
     def busy(self) -> bool:

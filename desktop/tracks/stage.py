@@ -198,8 +198,10 @@ class TimePanel(QWidget):
         stage.time_changed.connect(self._moved)
         model.opened.connect(self._opened)
         model.changed.connect(self.refresh)
+        model.cameras_changed.connect(self._cameras_changed)
         model.selected.connect(self._selected)
         self._rows: dict[int, int] = {}
+        self._bounds = (0.0, 1.0)
         self.setMinimumHeight(LEAST_HEIGHT)
 
     def refresh(self) -> None:
@@ -214,8 +216,15 @@ class TimePanel(QWidget):
         self.timeline.select(frozenset(self._model.selection))
 
     def _opened(self) -> None:
-        self.timeline.set_bounds(*self._model.duration())
+        self._bounds = self._model.duration()
+        self.timeline.set_bounds(*self._bounds)
         self.refresh()
+
+    def _cameras_changed(self) -> None:
+        if self._bounds != self._model.duration():
+            self._opened()
+        else:
+            self.refresh()
 
     def _selected(self) -> None:
         self.timeline.select(frozenset(self._model.selection))

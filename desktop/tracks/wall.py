@@ -55,6 +55,7 @@ class Wall(QWidget):
             view.hide()
         model.opened.connect(self._opened)
         model.changed.connect(self.refresh)
+        model.cameras_changed.connect(self._cameras_changed)
         model.selected.connect(self._selected)
 
     @property
@@ -114,6 +115,12 @@ class Wall(QWidget):
             self._count = next((n for n in LAYOUTS if n >= len(scene.cameras)), max(LAYOUTS))
         self._first = 0
         self._arrange()
+
+    def _cameras_changed(self) -> None:
+        scene = self._model.scene
+        for view in self.views if scene is not None else ():
+            view.camera = scene.cameras[view.position]
+        self.refresh()
 
     def _arrange(self) -> None:
         scene = self._model.scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def fitted_zones(
         high = camera.height or (size[1] if position == at else height) or height
         across, down = (wide / width, high / height) if width and height else (1.0, 1.0)
         kept = []
-        for zone in file.zones[name]:
+        for zone in file.zones[name] if name else _along_the_road(file.zones[name], cameras, at):
             corners = [(x * across, y * down) for x, y in zone.polygon]
             polygon = clipped(corners, wide, high) if wide and high else tuple(corners)
             problem = shape_problem(polygon, wide, high) if wide and high else ""
@@ -202,6 +202,16 @@ def fitted_zones(
             "\n".join(notes),
         )
     return found, notes
+
+
+def _along_the_road(zones: Sequence[Zone], cameras: Sequence[Camera], at: int) -> list[Zone]:
+    """What the colours of a label image mean: green leads to the next camera, blue to the previous."""
+    names = {"green": at + 1, "blue": at - 1}
+    found = []
+    for zone in zones:
+        to = names.get(zone.name.split()[0], -1)
+        found.append(replace(zone, leads_to=cameras[to].name) if 0 <= to < len(cameras) else zone)
+    return found
 
 
 def _leads(zone: Zone, camera: Camera, names: dict[str, Any]) -> tuple[str, str]:

@@ -1,0 +1,471 @@
+"""A camera's picture with its zones on it, which are drawn, moved and reshaped here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from desktop.tracks.lanes import zone_colour
+from desktop.tracks.zone_editing import NOTHING, ZoneEditing
+from desktop.widgets.pan_zoom import WHEEL_NOTCH, ZOOM_PER_NOTCH, ViewTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from desktop.theme import Theme
+    from engine.tracks.cameras import Point, Zone
+
+REACH = 9.0
+"""Logical pixels around a corner within which it is meant."""
+HANDLE = 5.0
+BIG_STEP, SMALL_STEP = 10.0, 1.0
+"""Pixels of the video that an arrow key moves something."""
+MARGIN = 16.0
+NUDGES = {
+    Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1),
+}  # fmt: skip
+
+
+@dataclass
+class _Hold:
+    """What the mouse took hold of."""
+
+    start: Point
+    polygon: tuple[Point, ...] | None = None
+    """Of the zone, where all of it is moved."""
+    moved: bool = False
+
+
+class ZoneCanvas(QWidget):
+    """See the module. Clicks draw while a zone is being drawn; else they select, and drag.
+
+    Attributes
+    ----------
+    picture
+        A frame of the video; ``None`` without one.
+    heat
+        float64 ``(R, C)`` where boxes are, 0 to 1; ``None`` where that is not shown.
+    counts
+        By zone: how many tracklets begin and end in it; ``None`` where nobody knows.
+    hint
+        What to do, over the picture; empty for nothing.
+    """
+
+    def __init__(self, theme: Theme, editing: ZoneEditing) -> None:
+        super().__init__()
+        self._theme, self._editing = theme, editing
+        self.transform = ViewTransform()
+        self.picture: QImage | None = None
+        self.heat: np.ndarray | None = None
+        self.counts: Sequence[tuple[int, int]] | None = None
+        self.hint = ""
+        self._hold: _Hold | None = None
+        self._pan: QPointF | None = None
+        self._cursor: Point | None = None
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMinimumSize(240, 160)
+        self.setAccessibleName("Picture of the camera with its zones")
+        editing.changed.connect(self._changed)
+        theme.changed.connect(self.update)
+
+    # --- where things are -------------------------------------------------------------------------
+
+    def _rect(self) -> tuple[QRectF, float]:
+        """Of the picture on the widget, and logical pixels for one of its pixels."""
+        width, height = self._editing.size
+        inner = QRectF(self.rect()).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        rect = self.transform.picture_rect(inner, QSize(round(width), round(height)))
+        return rect, rect.width() / max(1, round(width))
+
+    def place_of(self, point: Point) -> QPointF:
+        """Where a pixel of the video is on the widget."""
+        rect, scale = self._rect()
+        return rect.topLeft() + QPointF(*point) * scale
+
+    def _point(self, place: QPointF) -> Point:
+        rect, scale = self._rect()
+        return (place.x() - rect.left()) / scale, (place.y() - rect.top()) / scale
+
+    def _snapped(self, point: Point, but: int = NOTHING) -> Point:
+        """A corner of another zone, or the picture's border, that is near; else the point."""
+        camera, (width, height) = self._editing.shown_camera, self._editing.size
+        reach = REACH / self._rect()[1]
+        zones = () if camera is None else camera.zones
+        near = [
+            corner
+            for number, zone in enumerate(zones)
+            for corner in zone.polygon
+            if number != but and math.dist(corner, point) <= reach
+        ]
+        if near:
+            return min(near, key=lambda corner: math.dist(corner, point))
+        x, y = point
+        x = 0.0 if abs(x) <= reach else width if abs(x - width) <= reach else x
+        y = 0.0 if abs(y) <= reach else height if abs(y - height) <= reach else y
+        return x, y
+
+    def _corner_at(self, point: Point) -> int:
+        zone = self._editing.selected
+        reach = REACH / self._rect()[1]
+        corners = () if zone is None else zone.polygon
+        near = [(math.dist(corner, point), at) for at, corner in enumerate(corners)]
+        best = min(near, default=(math.inf, NOTHING))
+        return best[1] if best[0] <= reach else NOTHING
+
+    def _side_at(self, point: Point) -> tuple[int, Point] | None:
+        """A side of the selected zone under a point, and the point on it."""
+        zone = self._editing.selected
+        corners = () if zone is None else zone.polygon
+        reach, best = REACH / self._rect()[1], None
+        for at, one in enumerate(corners):
+            other = corners[(at + 1) % len(corners)]
+            length = math.dist(one, other)
+            ahead = other[0] - one[0], other[1] - one[1]
+            along = (point[0] - one[0]) * ahead[0] + (point[1] - one[1]) * ahead[1]
+            share = min(max(along / max(length * length, 1e-9), 0.0), 1.0)
+            foot = one[0] + share * ahead[0], one[1] + share * ahead[1]
+            away = math.dist(foot, point)
+            if away <= reach:
+                reach, best = away, (at, foot)
+        return best
+
+    def _zone_at(self, point: Point) -> int:
+        camera = self._editing.shown_camera
+        if camera is None:
+            return NOTHING
+        return int(camera.zone_of(np.array([point]))[0])
+
+    def _closes(self, point: Point) -> bool:
+        """Whether a click would close what is drawn."""
+        draft = self._editing.draft
+        return bool(
+            draft is not None
+            and len(draft) > 2
+            and math.dist(draft[0], point) <= REACH / self._rect()[1]
+        )
+
+    # --- the mouse --------------------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A corner of what is drawn; or take hold of a corner, a side, a zone."""
+        if event.button() == Qt.MouseButton.MiddleButton:
+            self._pan = event.position()
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        self.setFocus(Qt.FocusReason.MouseFocusReason)
+        point, editing = self._point(event.position()), self._editing
+        if editing.draft is not None:
+            if self._closes(point):
+                editing.finish()
+            else:
+                editing.add(self._snapped(point))
+            return
+        corner = self._corner_at(point)
+        if corner != NOTHING:
+            editing.select(editing.zone, corner)
+            self._hold = _Hold(point)
+            return
+        zone = self._zone_at(point)
+        editing.select(zone)
+        if editing.selected is not None:
+            self._hold = _Hold(point, editing.selected.polygon)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """What is held follows; else the cursor says what would happen."""
+        point, editing = self._point(event.position()), self._editing
+        self._cursor = point
+        if self._pan is not None:
+            width, height = editing.size
+            inner = QRectF(self.rect()).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+            delta = event.position() - self._pan
+            self.transform.pan(inner, QSize(round(width), round(height)), delta)
+            self._pan = event.position()
+            self.update()
+        elif self._hold is not None:
+            self._drag(point)
+        elif editing.draft is not None:
+            self.update()
+        else:
+            held = self._corner_at(point) != NOTHING or self._zone_at(point) == editing.zone != NOTHING
+            self.setCursor(Qt.CursorShape.SizeAllCursor if held else Qt.CursorShape.ArrowCursor)
+
+    def _drag(self, point: Point) -> None:
+        hold, editing = self._hold, self._editing
+        assert hold is not None
+        if not hold.moved and math.dist(point, hold.start) * self._rect()[1] < 3:
+            return
+        hold.moved = True
+        if hold.polygon is None:
+            editing.drag_corner(self._snapped(point, editing.zone))
+        else:
+            editing.drag_zone(hold.polygon, point[0] - hold.start[0], point[1] - hold.start[1])
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """What was dragged stays there."""
+        self._pan = None
+        hold, self._hold = self._hold, None
+        if hold is not None and hold.moved:
+            self._editing.let_go()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Close what is drawn; or a new corner on a side of the selected zone."""
+        editing, point = self._editing, self._point(event.position())
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if editing.draft is not None:
+            editing.finish()  # the first click of the two has set the last corner
+            return
+        side = self._side_at(point)
+        if side is not None and self._corner_at(point) == NOTHING:
+            self._hold = None
+            editing.insert(*side)
+            editing.let_go()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom where the mouse is."""
+        self.zoom(ZOOM_PER_NOTCH ** (event.angleDelta().y() / WHEEL_NOTCH), event.position())
+        event.accept()
+
+    def zoom(self, factor: float, place: QPointF | None = None) -> None:
+        """Show more, or less."""
+        width, height = self._editing.size
+        inner = QRectF(self.rect()).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        at = inner.center() if place is None else place
+        self.transform.zoom_at(inner, QSize(round(width), round(height)), at, factor)
+        self.update()
+
+    def fit(self) -> None:
+        """Show the whole picture."""
+        self.transform.fit()
+        self.update()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """No rubber line outside."""
+        self._cursor = None
+        self.update()
+
+    # --- the keys ---------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Keys that mean something here are not the page's."""
+        asked = event.type() == QEvent.Type.ShortcutOverride
+        if asked and isinstance(event, QKeyEvent) and self._means(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def _means(self, event: QKeyEvent) -> bool:
+        key, held = Qt.Key(event.key()), event.modifiers()
+        plain = not held & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+        if held == Qt.KeyboardModifier.ControlModifier:
+            return key in (Qt.Key.Key_Left, Qt.Key.Key_Right)
+        drawing = self._editing.draft is not None
+        own = {*NUDGES, Qt.Key.Key_Delete, Qt.Key.Key_Backspace, Qt.Key.Key_Insert}
+        if drawing:
+            own |= {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape, Qt.Key.Key_Space}
+        elif self._editing.zone != NOTHING:
+            own |= {Qt.Key.Key_Escape}
+        return plain and key in own
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows move what is selected, or the pen; Space sets a corner, Return closes, Esc stops."""
+        if not self._means(event):
+            super().keyPressEvent(event)
+            return
+        key, editing = Qt.Key(event.key()), self._editing
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            editing.step_corner(1 if key == Qt.Key.Key_Right else -1)
+        elif key in NUDGES:
+            fast = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self._nudge(*NUDGES[key], fast)
+        elif key == Qt.Key.Key_Space:
+            editing.add(self._pen())
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            editing.finish()
+        elif key == Qt.Key.Key_Escape:
+            if not editing.cancel():
+                editing.select(NOTHING)
+        elif key == Qt.Key.Key_Insert:
+            editing.split_side()
+        elif editing.draft is not None:
+            editing.back()
+        else:
+            editing.delete()
+
+    def _pen(self) -> Point:
+        """Where keys draw: at the mouse, or in the middle."""
+        width, height = self._editing.size
+        return self._cursor or (width / 2, height / 2)
+
+    def _nudge(self, right: int, down: int, fast: bool) -> None:
+        if self._editing.draft is None:
+            step = BIG_STEP if fast else SMALL_STEP
+            self._editing.nudge(right * step, down * step)
+            return
+        width, height = self._editing.size
+        step = BIG_STEP * (5 if fast else 1)
+        x, y = self._pen()
+        self._cursor = (min(max(x + right * step, 0), width), min(max(y + down * step, 0), height))
+        self.update()
+
+    def _changed(self) -> None:
+        drawing = self._editing.draft is not None
+        if drawing or self.cursor().shape() == Qt.CursorShape.CrossCursor:
+            self.setCursor(Qt.CursorShape.CrossCursor if drawing else Qt.CursorShape.ArrowCursor)
+        self.update()
+
+    # --- painting ---------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The picture, zones, what is drawn."""
+        tokens = self._theme.tokens
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(tokens.sunken))
+        camera = self._editing.shown_camera
+        if camera is None:
+            return
+        rect, _ = self._rect()
+        if self.picture is None:
+            painter.fillRect(rect, QColor("#3a3f47" if tokens.dark else "#8b929d"))
+        else:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            painter.drawImage(rect, self.picture)
+        if self.heat is not None:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            painter.drawImage(rect, _heat_image(self.heat))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for number, zone in enumerate(camera.zones):
+            self._paint_zone(painter, number, zone)
+        self._paint_draft(painter)
+        painter.setPen(QPen(QColor(tokens.border), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(rect)
+        if text := self._editing.problem() or self.hint:
+            self._paint_text(painter, text, bad=bool(self._editing.problem()))
+
+    def _corners(self, polygon: Sequence[Point]) -> QPolygonF:
+        return QPolygonF([self.place_of(point) for point in polygon])
+
+    def _paint_zone(self, painter: QPainter, number: int, zone: Zone) -> None:
+        colour, chosen = zone_colour(number), number == self._editing.zone
+        outline, fill = QColor(colour), QColor(colour)
+        if zone.ignored:
+            outline = fill = QColor(150, 150, 150)
+        bad = chosen and bool(self._editing.problem())
+        if bad:
+            outline = QColor(self._theme.tokens.bad)
+        fill.setAlpha(90 if chosen else 45)
+        corners = self._corners(zone.polygon)
+        painter.setPen(QPen(QColor(0, 0, 0, 150), 4 if chosen else 3))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawPolygon(corners)
+        painter.setPen(QPen(outline, 2.5 if chosen else 1.5, _LINES[bool(zone.leads_to), zone.ignored]))
+        painter.setBrush(fill)
+        painter.drawPolygon(corners)
+        if zone.ignored:
+            painter.setBrush(Qt.BrushStyle.BDiagPattern)
+            painter.drawPolygon(corners)
+        if chosen and self._editing.draft is None:
+            self._paint_handles(painter, corners, colour)
+        self._paint_name(painter, number, zone, corners)
+
+    def _paint_handles(self, painter: QPainter, corners: QPolygonF, colour: QColor) -> None:
+        painter.setPen(QPen(QColor("black"), 1))
+        for at in range(corners.size()):
+            place = corners.at(at)
+            held = at == self._editing.corner
+            painter.setBrush(QColor("white") if held else colour)
+            size = HANDLE + (2 if held else 0)
+            painter.drawRect(QRectF(place.x() - size, place.y() - size, 2 * size, 2 * size))
+
+    def _paint_name(self, painter: QPainter, number: int, zone: Zone, corners: QPolygonF) -> None:
+        to = "ignored" if zone.ignored else f"→ {zone.leads_to}" if zone.leads_to else "exit"
+        lines = [f"{number + 1} {zone.name}  {to}"]
+        if self.counts is not None and number < len(self.counts):
+            come, go = self.counts[number]
+            lines.append(f"{come} come in, {go} go out")
+        font = QFont(self.font())
+        painter.setFont(font)
+        metrics = painter.fontMetrics()
+        width = max(metrics.horizontalAdvance(line) for line in lines) + 12
+        height = metrics.height() * len(lines) + 6
+        middle = corners.boundingRect().center()
+        tag = QRectF(middle.x() - width / 2, middle.y() - height / 2, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(0, 0, 0, 170))
+        painter.drawRoundedRect(tag, 4, 4)
+        painter.setPen(QColor("white"))
+        painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, "\n".join(lines))
+
+    def _paint_draft(self, painter: QPainter) -> None:
+        draft, tokens = self._editing.draft, self._theme.tokens
+        if draft is None:
+            return
+        bad = bool(self._editing.problem())
+        colour = QColor(tokens.bad if bad else "white")
+        places = [self.place_of(point) for point in draft]
+        line = list(places)
+        if self._cursor is not None:
+            closes = self._closes(self._cursor)
+            pen = self.place_of(draft[0] if closes else self._snapped(self._cursor))
+            line.append(pen)
+            painter.setPen(QPen(QColor("black"), 3))
+            painter.setBrush(QColor(tokens.accents["tracks"]) if closes else Qt.BrushStyle.NoBrush)
+            painter.drawEllipse(pen, 6, 6)
+            painter.setPen(QPen(colour, 1.5))
+            painter.drawEllipse(pen, 6, 6)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for shade, width in ((QColor("black"), 4), (colour, 2)):
+            painter.setPen(QPen(shade, width))
+            painter.drawPolyline(QPolygonF(line))
+        painter.setPen(QPen(QColor("black"), 1))
+        for at, place in enumerate(places):
+            painter.setBrush(QColor(tokens.accents["tracks"]) if not at else colour)
+            painter.drawRect(QRectF(place.x() - HANDLE, place.y() - HANDLE, 2 * HANDLE, 2 * HANDLE))
+
+    def _paint_text(self, painter: QPainter, text: str, *, bad: bool) -> None:
+        painter.setFont(self.font())
+        room = QRectF(self.rect()).adjusted(40, 24, -40, -24)
+        flags = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
+        place = painter.boundingRect(room, flags, text)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(90, 20, 20, 225) if bad else QColor(0, 0, 0, 190))
+        painter.drawRoundedRect(place.adjusted(-12, -8, 12, 8), 6, 6)
+        painter.setPen(QColor("white"))
+        painter.drawText(place, flags, text)
+
+
+_LINES = {
+    (True, False): Qt.PenStyle.SolidLine,
+    (False, False): Qt.PenStyle.DashLine,
+    (False, True): Qt.PenStyle.DotLine,
+    (True, True): Qt.PenStyle.DotLine,
+}
+"""By whether a zone leads anywhere, and is ignored: colour is not the only sign."""
+
+
+def _heat_image(heat: np.ndarray) -> QImage:
+    """Yellow where boxes are often, nothing where they never are."""
+    shade = np.zeros((*heat.shape, 4), np.uint8)
+    shade[..., :3] = (255, 214, 90)
+    shade[..., 3] = np.rint(150 * heat)
+    height, width = heat.shape
+    return QImage(shade.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
