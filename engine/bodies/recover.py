@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +41,9 @@ FILM_WIDTH = 36.0
 """Millimetres that ``FocalLengthIn35mmFilm`` is relative to, along the longer side."""
 
 NO_DEPTH = "How far limbs reach to the front or back is a guess: there are no points in space."
+
+ADULT_HEIGHT = 1.7
+"""Metres, about the mean of adults: one picture does not show how large a person is."""
 
 _ROUNDS = 3
 """Of moving points to where they are seen, and solving again."""
@@ -187,10 +191,15 @@ def recover_person(
 
 
 def average_shape(body: BodyModel) -> Tensor:
-    """Shape ``(1, K)`` of the average adult; the mean of all bodies where phenotypes are not known."""
+    """Shape ``(1, K)`` of an average adult; the mean of all bodies where phenotypes are not known."""
     if isinstance(body, BakedBody):
-        return body.shape_from_phenotype({})
+        return _average_adult(body)
     return torch.zeros(1, body.shape_size)
+
+
+@lru_cache(maxsize=4)
+def _average_adult(body: BakedBody) -> Tensor:
+    return shape_of_height(body, body.shape_from_phenotype({}), ADULT_HEIGHT)
 
 
 def shape_of_height(body: BodyModel, shape: Tensor, height: float) -> Tensor:

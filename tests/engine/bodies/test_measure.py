@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.bodies.body_model import BakedBody, load_builtin_body
-from engine.bodies.measure import _girth, measure, scale_to_height, scaled
+from engine.bodies.body_model import BakedBody, PosedBody, load_builtin_body
+from engine.bodies.measure import Slicer, _hull, measure, scale_to_height, scaled
 from engine.errors import EngineError
 
 
@@ -31,16 +31,48 @@ def tube(radius: float, corners: int = 256) -> tuple[np.ndarray, np.ndarray]:
     return vertices, faces
 
 
-def test_girth_of_a_tube() -> None:
+def test_a_plane_cuts_tubes_in_loops() -> None:
     vertices, faces = tube(0.2)
-    across = _girth(vertices, faces, np.array([0, 0.3, 0]), np.array([0, 2.0, 0]))
-    assert across.length == pytest.approx(2 * np.pi * 0.2, rel=1e-3)
-    aslant = _girth(vertices, faces, np.zeros(3), np.array([0, 1.0, 1.0]))
+    both = np.concatenate([vertices, vertices + np.array([1.0, 0, 0])])
+    pair = np.concatenate([faces, faces + len(vertices)])
+    across = Slicer(both, pair, np.array([0, 2.0, 0]))
+    for loop, x in zip(across.loops(np.array([0, 0.3, 0])), (0.0, 1.0), strict=True):
+        assert np.allclose(loop[:, 1], 0.3)
+        assert loop[:, 0].mean() == pytest.approx(x, abs=1e-9)
+        assert _hull(loop, across.normal).length == pytest.approx(2 * np.pi * 0.2, rel=1e-3)
+    (aslant,) = Slicer(vertices, faces, np.array([0, 1.0, 1.0])).loops(np.zeros(3))
     a, b = 0.2 * np.sqrt(2), 0.2
     ellipse = np.pi * (3 * (a + b) - np.sqrt((3 * a + b) * (a + 3 * b)))
-    assert aslant.length == pytest.approx(ellipse, rel=1e-3)
+    assert _hull(aslant, np.array([0, 1.0, 1.0])).length == pytest.approx(ellipse, rel=1e-3)
+    assert across.loops(np.array([0, 3.0, 0])) == []
+
+
+def test_girths_are_of_their_own_part_alone(body: BakedBody) -> None:
+    """Loops are closed and of one side: a tape around both thighs would be twice as long."""
+    for phenotype in ({}, {"weight": 1.0, "gender": 1.0}, {"weight": 1.0, "muscle": 1.0}):
+        found = measure(body, body.shape_from_phenotype(phenotype)).girths
+        assert found["left_thigh"].outline[:, 0].min() > 0
+        assert found["right_thigh"].outline[:, 0].max() < 0
+        assert found["left_thigh"].length < 0.75 * found["hip"].length
+        arms = [found[f"{side}_upper_arm"].outline[:, 0] for side in ("left", "right")]
+        chest = found["chest"].outline
+        assert chest[:, 0].max() < arms[0].max()
+        # As deep as wide within reason: nothing of an arm was taken along.
+        assert np.ptp(chest[:, 0]) < 2 * np.ptp(chest[:, 2])
+
+
+def test_a_mesh_without_skin_is_refused(body: BakedBody) -> None:
+    class Skinless(BakedBody):
+        def __init__(self) -> None:
+            pass
+
+        faces = torch.zeros(0, 3, dtype=torch.int64)
+
+        def rest(self, shape: torch.Tensor) -> PosedBody:
+            return body.rest(shape)
+
     with pytest.raises(EngineError, match="no skin"):
-        _girth(vertices, faces, np.array([0, 3.0, 0]), np.array([0, 1.0, 0]))
+        measure(Skinless(), torch.zeros(1, body.shape_size))
 
 
 def test_sizes_of_an_average_adult(body: BakedBody) -> None:
