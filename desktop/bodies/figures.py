@@ -18,8 +18,8 @@ from engine.bodies.record import Camera, RecoveredPerson
 COLOURS = ("#2bbfae", "#e39a5b", "#7f9cf5", "#d96c9a", "#9ac24d", "#c9b458")
 """Of the first, second, ... person, on dark ground and on light."""
 
-COMPARED = 1000
-"""Added to a person's key for the body that is compared."""
+COMPARED, GHOST = 1000, 2000
+"""Keys of the body that is compared, and of the mean adult's beside the selected person's."""
 
 FULL_SCALE_MM = 100.0
 
@@ -111,9 +111,14 @@ def pose_request(key: int, person: RecoveredPerson) -> dict[str, Any]:
 
 
 def solve_request(
-    key: int, person: Person, camera: Camera, method: str, height: float | None
+    key: int,
+    person: Person,
+    camera: Camera,
+    method: str,
+    height: float | None,
+    shape: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Recover a body from keypoints."""
+    """Recover a body from keypoints; one of a known shape where there is one."""
     request = {
         "do": "solve",
         "key": key,
@@ -123,6 +128,8 @@ def solve_request(
         "method": method,
         "height": height,
     }
+    if shape is not None:
+        request["shape"] = np.array(shape, np.float32)
     return request | ({} if person.world is None else {"world": person.world})
 
 

@@ -85,6 +85,7 @@ class BodiesModel(QObject):
         self._project, self._bridge = project, bridge
         self._jobs: dict[str, PhotoJob] = {}
         self._edits: dict[int, dict[str, Any]] = {}
+        self._shapes: dict[int, dict[str, Any]] = {}
         bridge.job_added.connect(self._added)
         bridge.job_changed.connect(self._changed)
         bridge.progressed.connect(self._progressed)
@@ -136,6 +137,23 @@ class BodiesModel(QObject):
             edits[key] = keypoints
         self._project.put(f"bodies.edits.{result}", edits)
         self._edits[result] = edits
+
+    def shapes(self, result: int) -> dict[str, Any]:
+        """Shapes by hand, lists of numbers, by ``"FRAME:PERSON"``."""
+        if result not in self._shapes:
+            found = self._project.get(f"bodies.shapes.{result}")
+            self._shapes[result] = dict(found) if isinstance(found, Mapping) else {}
+        return self._shapes[result]
+
+    def set_shape(self, result: int, key: str, shape: Sequence[float] | None) -> None:
+        """Keep a shape by hand of ``"FRAME:PERSON"``, or (None) forget it."""
+        shapes = dict(self.shapes(result))
+        if shape is None:
+            shapes.pop(key, None)
+        else:
+            shapes[key] = list(shape)
+        self._project.put(f"bodies.shapes.{result}", shapes)
+        self._shapes[result] = shapes
 
     def _photo_job(self, record: JobRecord) -> PhotoJob:
         job = PhotoJob(record.id, record.spec, record.state, error=record.error, metrics=record.metrics)

@@ -19,6 +19,8 @@ from desktop.bodies.people import Parts, People
 from desktop.bodies.poser import PoserClient
 from desktop.bodies.reading import Opened, open_result, thumbnail
 from desktop.bodies.saving import Saving, view_of
+from desktop.bodies.shape_panel import ShapePanel
+from desktop.bodies.shaping import Shaping
 from desktop.bodies.stage import BodiesStage
 from desktop.services import Page, Services
 from desktop.widgets.image_canvas import image_from_array
@@ -63,11 +65,19 @@ class BodiesPage(Page):
             self.pose, self.measures, self._services.undo, self.tell,
         )  # fmt: skip
         self.people = People(parts, self)
+        self.shape = ShapePanel(theme)
+        self.shaping = Shaping(self.people, parts, self.shape, self)
+        self.measures.unit.currentTextChanged.connect(self.shape.set_unit)
         mesh = self.stage.mesh
         self.saving = Saving(self._services, self.people, mesh, self.poser, self.export, self)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
-        for panel, name in ((self.pose, "Pose"), (self.measures, "Measure"), (self.export, "Export")):
+        for panel, name in (
+            (self.pose, "Pose"),
+            (self.shape, "Shape"),
+            (self.measures, "Measure"),
+            (self.export, "Export"),
+        ):
             self.inspector.addTab(panel, name)
         welcome = EmptyState(
             theme,

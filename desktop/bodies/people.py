@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QImage, QUndoCommand, QUndoStack
 
 from desktop.background import Background
@@ -83,7 +83,11 @@ class People(QObject):
         The photo or video that is shown, and its number in the project.
     figures, current
         Everybody in it, and who is selected.
+    shape_shown
+        The selected person is another, or has another shape.
     """
+
+    shape_shown = Signal()
 
     def __init__(self, parts: Parts, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -98,6 +102,7 @@ class People(QObject):
         self._faces: np.ndarray | None = None
         self._part_of = np.zeros(0, np.uint8)
         self._compared: Body3D | None = None
+        self.ghost: Body3D | None = None
         self._dragged_from: Any = None
         self._unframed = True
         photo, stage = parts.stage.photo, parts.stage
@@ -124,6 +129,11 @@ class People(QObject):
     def edits(self) -> dict[str, Any]:
         """Corrected keypoints by ``"FRAME:PERSON"``, of all frames."""
         return {} if self.result is None else self._parts.model.edits(self.result)
+
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """Shapes by hand by ``"FRAME:PERSON"``, of all frames."""
+        return {} if self.result is None else self._parts.model.shapes(self.result)
 
     @property
     def height(self) -> float | None:
@@ -177,8 +187,10 @@ class People(QObject):
                 self._parts.tell,
             )
         for at, figure in enumerate(self.figures):
-            edit = edits.get(self._edit_key(at))
-            if edit is None:
+            edit = edits.get(self.edit_key(at))
+            if edit is None and self.shape_by_hand(at) is not None:
+                self._solve(at)
+            elif edit is None:
                 done = partial(self._posed, at, index)
                 self._parts.poser.ask(
                     pose_request(at, figure.recovered), done, self._parts.tell, f"pose {at}"
@@ -193,7 +205,8 @@ class People(QObject):
             recovery = self.opened.recoveries[index]
             self._parts.stage.show_photo(image, (recovery.width, recovery.height))
 
-    def _edit_key(self, at: int) -> str:
+    def edit_key(self, at: int) -> str:
+        """A person of this frame among the corrections."""
         return f"{self._frame}:{at}"
 
     def _posed(self, at: int, frame: int, answer: dict[str, Any]) -> None:
@@ -221,6 +234,7 @@ class People(QObject):
             self.camera,
             method or figure.recovered.method,
             self.height,
+            self.shape_by_hand(at),
         )
 
         def done(answer: dict[str, Any]) -> None:
@@ -239,6 +253,42 @@ class People(QObject):
             for at in range(len(self.figures)):
                 self._solve(at, self._parts.controls.method.currentData())
 
+    def show_shape(self, at: int, answer: dict[str, Any]) -> None:
+        """A person with another shape in the same pose, not kept yet."""
+        recovered = replace(self.figures[at].recovered, shape=answer["shape"], joints=answer["joints"])
+        self.figures[at] = replace(self.figures[at], recovered=recovered)
+        self._posed(at, self._frame, answer)
+
+    def apply_shape(self, result: int | None, key: str, shape: Any) -> None:
+        """Keep a shape by hand (None: as found) and let the pose follow."""
+        if result is None:
+            return
+        self._parts.model.set_shape(result, key, shape)
+        frame, at = (int(part) for part in key.split(":"))
+        if result == self.result and frame == self._frame and at < len(self.figures):
+            self._measured = None
+            self._show_people()
+            if shape is None and not self._edited(at):
+                original = self.figures[at].original
+                self.figures[at] = replace(self.figures[at], recovered=original)
+                self._parts.poser.ask(
+                    pose_request(at, original), partial(self._posed, at, frame), self._parts.tell,
+                    f"pose {at}",
+                )  # fmt: skip
+                self._show_current()
+            else:
+                self._solve(at)
+
+    def show_ghost(self, body: Body3D | None) -> None:
+        """The mean adult beside the selected person's body, or nothing."""
+        self.ghost = body
+        self._show_bodies()
+
+    @property
+    def faces(self) -> np.ndarray | None:
+        """Of the bodies, once the poser told."""
+        return self._faces
+
     def choose(self, at: int) -> None:
         """Select a person."""
         if 0 <= at < len(self.figures) and at != self.current:
@@ -250,12 +300,20 @@ class People(QObject):
         for at, figure in enumerate(self.figures):
             name = figure.recovered.person.identity
             marks = ", corrected" if self._edited(at) else ""
+            marks += ", shaped" if self.shape_by_hand(at) is not None else ""
             lines.append(f"Person {at + 1 if name is None else name}{marks}")
         self._parts.controls.show_people(lines, self.current)
         self._show_current()
 
     def _edited(self, at: int) -> bool:
-        return self._edit_key(at) in self.edits
+        return self.edit_key(at) in self.edits
+
+    def shape_by_hand(self, at: int) -> list[float] | None:
+        """The shape numbers that the hand gave a person of this frame."""
+        if self.result is None:
+            return None
+        found: list[float] | None = self._parts.model.shapes(self.result).get(self.edit_key(at))
+        return found
 
     def _show_skeletons(self) -> None:
         people = [figure.recovered.person for figure in self.figures]
@@ -271,6 +329,7 @@ class People(QObject):
             self._parts.pose.show_person("Nobody is selected.", (), None)
             self._parts.measures.show_measures(None)
             self._measured = None
+            self.shape_shown.emit()
             return
         shown = self.figures[self.current].recovered
         seen = int((shown.person.confidence >= SEEN).sum())
@@ -282,6 +341,7 @@ class People(QObject):
         if self._measured is not None and np.array_equal(self._measured, shown.shape):
             return
         self._measured = shown.shape
+        self.shape_shown.emit()
         self._parts.poser.ask(
             {"do": "measure", "shape": shown.shape},
             self._parts.measures.show_measures,
@@ -291,8 +351,7 @@ class People(QObject):
 
     def _show_bodies(self) -> None:
         bodies = [figure.body for figure in self.figures if figure.body is not None]
-        if self._compared is not None:
-            bodies.append(self._compared)
+        bodies += [body for body in (self._compared, self.ghost) if body is not None]
         self._parts.stage.mesh.show_bodies(bodies)
         if self._unframed and len(bodies) >= len(self.figures):
             self._unframed = False
@@ -362,7 +421,7 @@ class People(QObject):
 
     def _push(self, at: int, before: Any, after: Any) -> None:
         known = self._edited(at)
-        self._parts.undo.push(_Correction(self, self._edit_key(at), before if known else None, after))
+        self._parts.undo.push(_Correction(self, self.edit_key(at), before if known else None, after))
 
     def apply_edit(self, result: int | None, key: str, keypoints: Any) -> None:
         """Keep a person's keypoints (None: as found) and let the body follow."""
@@ -389,7 +448,7 @@ class People(QObject):
         """Forget the corrections of the selected person."""
         if 0 <= self.current < len(self.figures) and self._edited(self.current):
             now = self.figures[self.current].recovered.person.keypoints.tolist()
-            command = _Correction(self, self._edit_key(self.current), now, None)
+            command = _Correction(self, self.edit_key(self.current), now, None)
             self._parts.undo.push(command)
 
     def _compare(self, method: str) -> None:

@@ -87,6 +87,7 @@ class Saving(QObject):
             "do": "export_all",
             "path": str(project.store.path(project.result(people.result).artifact)),
             "edits": people.edits,
+            "shapes": people.shapes,
             "height": people.height,
             "folder": str(folder),
             "stem": people.picture.stem,

@@ -62,6 +62,8 @@ class Poser:
             "solve": self.solve,
             "pose": self.pose,
             "measure": self.measure,
+            "parts": self.parts,
+            "reshape": self.reshape,
             "cast": self.cast,
             "overlay": self.overlay,
             "pick": self.pick,
@@ -145,6 +147,37 @@ class Poser:
             **outlines,
         }
 
+    def parts(self, request: Values) -> dict[str, Any]:
+        """Lengths and widths of the parts of a ``shape``, and of the mean adult's, metres."""
+        from engine.bodies import reshape
+
+        own = reshape.plain(reshape.part_sizes(_row(request["shape"])))
+        mean = reshape.mean_shape()
+        usual = reshape.plain(reshape.part_sizes(mean))
+        return {
+            "names": list(reshape.PART_NAMES),
+            **own,
+            **{f"mean_{name}": values for name, values in usual.items()},
+            "mean_shape": _first(mean),
+        }
+
+    def reshape(self, request: Values) -> dict[str, Any]:
+        """A ``shape`` with parts of other ``sizes`` of a ``kind``; posed and kept as by :meth:`pose`.
+
+        ``locked`` are pairs of kind and part that stay.
+        """
+        from engine.bodies import reshape
+
+        made = reshape.reshaped(
+            _row(request["shape"]),
+            request["kind"],
+            {str(part): float(size) for part, size in request["sizes"].items()},
+            [(kind, part) for kind, part in request["locked"]],
+        )
+        shape = _first(made)
+        shown = self._keep(int(request["key"]), shape, request["rotations"], request["translation"])
+        return {"shape": shape, **reshape.plain(reshape.part_sizes(made)), **shown}
+
     def cast(self, request: Values) -> dict[str, Any]:
         """A picture of kept ``bodies`` from ``eye`` to ``target``: ``pixels`` (h, w, 4) RGBA."""
         return {"pixels": self._paint(request, _view(request))}
@@ -203,20 +236,26 @@ class Poser:
     def export_all(self, request: Values) -> dict[str, Any]:
         """Write all frames of the result in file ``path``, like :meth:`export`.
 
-        ``edits`` are corrected keypoints by ``"FRAME:PERSON"``, both counted in the file; ``height`` is
+        ``edits`` are corrected keypoints by ``"FRAME:PERSON"``, both counted in the file, ``shapes``
+        likewise shapes by hand; ``height`` is
         that of :meth:`solve`, ``fps`` of :func:`~engine.bodies.export.export_bodies`.
         """
         recoveries = list(read_recoveries(Path(request["path"])))
-        for key, keypoints in request["edits"].items():
+        edits, shapes = request["edits"], request.get("shapes", {})
+        for key in {**edits, **shapes}:
             frame, at = (int(part) for part in key.split(":"))
             people = list(recoveries[frame].people)
-            corrected = replace(people[at].person, keypoints=np.array(keypoints, np.float64))
+            corrected = people[at].person
+            if key in edits:
+                corrected = replace(corrected, keypoints=np.array(edits[key], np.float64))
+            shape = shapes.get(key)
             people[at] = recover_person(
                 corrected,
                 recoveries[frame].camera,
                 self.body,
                 method=people[at].method,
                 height=request.get("height"),
+                shape=None if shape is None else _row(shape),
             )
             recoveries[frame] = replace(recoveries[frame], people=tuple(people))
         files = export_bodies(
@@ -343,7 +382,7 @@ def _view(request: Values) -> View:
     )
 
 
-def _row(values: NDArray[Any]) -> Tensor:
+def _row(values: Any) -> Tensor:
     return torch.from_numpy(np.array(values, np.float32))[None]
 
 

@@ -193,3 +193,62 @@ def test_a_photo_with_nobody_says_so(qtbot: QtBot, page: BodiesPage, tmp_path: P
     qtbot.waitUntil(lambda: page.model.job(job).state is JobState.FAILED, timeout=SECONDS)
     qtbot.waitUntil(lambda: "Nobody was found in sea.png" in page.stage.message.text())
     assert page.people.figures == []
+
+
+def test_a_body_is_shaped_by_hand(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:
+    page.controls.method.setCurrentIndex(page.controls.method.findData("ik"))
+    page.start_example()
+    settled(qtbot, page)
+    panel, people = page.shape, page.people
+    qtbot.waitUntil(panel.isEnabled, timeout=SECONDS)
+    people.choose(1)
+    settled(qtbot, page)
+    recovered = people.figures[1].recovered.shape.copy()
+    waist = panel.rows["waist"]
+    before = waist.number.value()
+    assert not panel.reset.isEnabled()
+    assert panel.rows["right_thigh"].slider.isHidden(), "left and right go together"
+
+    panel.rows["head"].lock.click()
+    waist.slider.setSliderDown(True)
+    for step in (200, 400, 600):
+        waist.slider.setValue(waist.slider.value() + step // 3)
+    waist.slider.setSliderDown(False)
+    qtbot.waitUntil(lambda: people.shape_by_hand(1) is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    assert waist.number.value() > before + 0.5
+    assert np.abs(people.figures[1].recovered.shape - recovered).max() > 0.05
+    assert "shaped" in page.controls.people.item(1).text()
+    assert panel.reset.isEnabled()
+    shaped = people.figures[1].recovered.shape.copy()
+
+    # Both thighs, by number, in inches.
+    page.measures.unit.setCurrentText("inch")
+    panel.kind.setCurrentIndex(panel.kind.findData("length"))
+    thigh = panel.rows["left_thigh"].number
+    assert thigh.suffix() == " inch"
+    assert 13 < thigh.value() < 22
+    thigh.setValue(thigh.value() + 0.8)
+    qtbot.waitUntil(lambda: page._services.undo.count() == 2, timeout=SECONDS)
+    settled(qtbot, page)
+    page._services.undo.undo()
+    settled(qtbot, page)
+    assert people.figures[1].recovered.shape == pytest.approx(shaped, abs=1e-6)
+
+    panel.ghost.click()
+    qtbot.waitUntil(lambda: people.ghost is not None, timeout=SECONDS)
+    panel.ghost.click()
+    qtbot.waitUntil(lambda: people.ghost is None, timeout=SECONDS)
+
+    # The shape stays when the photo is opened again, and when a keypoint moves.
+    assert people.result is not None
+    page.show_job(page.controls.current)
+    settled(qtbot, page)
+    people.choose(1)
+    settled(qtbot, page)
+    assert people.figures[1].recovered.shape == pytest.approx(shaped, abs=1e-6)
+
+    panel.reset.click()
+    settled(qtbot, page)
+    assert people.figures[1].recovered.shape == pytest.approx(recovered, abs=1e-6)
+    assert not page.model.shapes(people.result)
