@@ -31,7 +31,7 @@ PART_NAMES = (
 """Of the :data:`~engine.bodies.shape_parts.PARTS`, in their order."""
 
 SET_ERROR = 0.001
-FREE_LENGTH, FREE_WIDTH = 0.03, 0.08
+FREE_LENGTH, FREE_WIDTH = 0.03, 0.3
 """Shares of a part's size by which it may go along."""
 
 SMALLEST, LARGEST = 0.4, 2.0
