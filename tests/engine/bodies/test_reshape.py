@@ -20,7 +20,7 @@ def test_a_part_gets_its_width_and_the_locked_ones_stay() -> None:
     after = part_sizes(reshaped(mean_shape(), "width", asked, locked))
     assert after.widths["waist"] > 1.05 * before.widths["waist"], "as far as the chest lets it"
     assert after.widths["chest"] == pytest.approx(before.widths["chest"], rel=0.02)
-    assert after.lengths["left_thigh"] == pytest.approx(before.lengths["left_thigh"], rel=0.01)
+    assert after.lengths["left_thigh"] == pytest.approx(before.lengths["left_thigh"], rel=0.02)
     free = part_sizes(reshaped(mean_shape(), "width", asked))
     assert free.widths["waist"] == pytest.approx(asked["waist"], rel=0.04)
     assert free.widths["abdomen"] > 1.03 * before.widths["abdomen"], "what goes with it comes along"
