@@ -7,7 +7,7 @@ no links of :mod:`engine.tracks.association`, so it holds after every edit, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from engine.tracks.boxes import Int64Array
 from engine.tracks.cameras import Camera
 from engine.tracks.event_tracklets import Found
 from engine.tracks.track_motion import Flat, Float64Array
-from engine.tracks.tracklet_ends import Ends, Passages, usual_times
+from engine.tracks.tracklet_ends import Ends, Passages, Usual, usual_times
 from engine.tracks.visits import UNKNOWN
 
 ENOUGH = 8
@@ -34,6 +34,7 @@ UNLIKE_CHANCE, TIME_CHANCE, AGAINST_CHANCE, MISSING_CHANCE = 0.5, 0.75, 0.4, 0.6
 LIKE = 0.6
 """Cosine that says that two are one, while too few ways are known to tell."""
 AT_ONCE = 200_000
+"""Pairs that are compared together: memory stays small, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Ways:
         ``(T, D)`` mean appearances of tracklets; NaN where nobody knows.
     alike
         ``(P,)`` cosine of the two ends.
+    usual
+        How long ways from a camera to another take, where enough are known.
     low, high
-        ``(C, C)`` seconds between which a way from camera to camera lies, as far as is known.
+        ``(C, C)`` seconds between which others are looked for; :data:`LONGEST` apart at the most.
     typical, spread
         Median cosine of all ways and its deviation; NaN where too few are known.
     """
@@ -61,6 +64,7 @@ class Ways:
     passages: Passages
     looks: Float64Array
     alike: Float64Array
+    usual: Mapping[tuple[int, int], Usual]
     low: Float64Array
     high: Float64Array
     typical: float
@@ -86,29 +90,28 @@ def ways_of(flat: Flat, cameras: Sequence[Camera], features: NDArray[np.floating
     alike = (looks[passages.one] * looks[passages.other]).sum(axis=1)
     shape = len(cameras), len(cameras)
     low, high = np.zeros(shape), np.full(shape, LONGEST)
-    for (one, other), usual in usual_times(flat, passages, ENOUGH).items():
-        low[one, other] = usual.middle - SIGMAS * usual.spread
-        high[one, other] = usual.middle + SIGMAS * usual.spread
-    known = alike[np.isfinite(alike)]
-    typical = float(np.median(known)) if len(known) >= ENOUGH else np.nan
-    spread = (
-        float(1.4826 * np.median(np.abs(known - typical))) + 0.02 if len(known) >= ENOUGH else np.nan
-    )
-    return Ways(flat, ends, passages, looks, alike, low, high, typical, spread)
+    usual = usual_times(flat, passages, ENOUGH)
+    for pair, known in usual.items():
+        around = min(SIGMAS * known.spread, LONGEST / 2)
+        low[pair], high[pair] = known.middle - around, known.middle + around
+    judged = alike[np.isfinite(alike)]
+    typical = spread = np.nan
+    if len(judged) >= ENOUGH:
+        typical = float(np.median(judged))
+        spread = float(1.4826 * np.median(np.abs(judged - typical))) + 0.02
+    return Ways(flat, ends, passages, looks, alike, usual, low, high, typical, spread)
 
 
 def odd_times(ways: Ways) -> Found:
     """Ways that take far longer, or shorter, than those of all others between the two cameras."""
     flat, way = ways.flat, ways.passages
-    pair = flat.cameras[way.one], flat.cameras[way.other]
-    learnt = ways.high[pair] != LONGEST
-    middle, spread = (
-        (ways.low[pair] + ways.high[pair]) / 2,
-        (ways.high[pair] - ways.low[pair]) / (2 * SIGMAS),
-    )
-    sigmas = np.abs(way.gaps - middle) / np.maximum(spread, 1e-9)
+    middle, spread = np.full(len(way.one), np.nan), np.full(len(way.one), np.nan)
+    for (one, other), usual in ways.usual.items():
+        here = (flat.cameras[way.one] == one) & (flat.cameras[way.other] == other)
+        middle[here], spread[here] = usual.middle, usual.spread
+    sigmas = np.nan_to_num(np.abs(way.gaps - middle) / spread)
     chance = TIME_CHANCE * (1 - 0.6 * SIGMAS / np.maximum(sigmas, SIGMAS))
-    return _told(ways, chance, way.gaps - middle).select(learnt & (sigmas > SIGMAS))
+    return _told(ways, chance, way.gaps - middle).select(sigmas > SIGMAS)
 
 
 def against_zones(ways: Ways) -> Found:
@@ -129,15 +132,13 @@ def rivals(ways: Ways) -> Found:
         return _none()
     own = np.full(len(flat.names), np.nan)  # how well each tracklet's own way before it looks
     own[way.other] = ways.alike
-    row, rival = _in_time(ways, way.one, flat.cameras[way.other])
-    good = flat.identities[rival] != flat.identities[way.one[row]]
-    row, rival = row[good], rival[good]
-    seen = _cosines(ways.looks, way.one[row], rival)
-    order = np.lexsort((-np.nan_to_num(seen, nan=-2), row))
-    row, rival, seen = row[order], rival[order], seen[order]
-    first = np.r_[True, np.diff(row) != 0] if len(row) else np.zeros(0, bool)
     best, best_of = np.full(len(way.one), np.nan), np.zeros(len(way.one), np.int64)
-    best[row[first]], best_of[row[first]] = seen[first], rival[first]
+    everybody = np.ones(len(flat.names), bool)
+    for row, rival in _in_time(ways, way.one, flat.cameras[way.other], everybody):
+        seen = np.nan_to_num(_cosines(ways.looks, way.one[row], rival), nan=-2)
+        order = np.lexsort((-seen, row))
+        first = order[np.r_[True, np.diff(row[order]) != 0]]
+        best[row[first]], best_of[row[first]] = seen[first], rival[first]
     margin = ways.alike - best
     chance = 1 / (1 + np.exp(np.clip(np.nan_to_num(margin, nan=9) / DOUBT + 1, -50, 50)))
     chance = np.where(own[best_of] > best, chance * CLAIMED, chance)
@@ -158,16 +159,19 @@ def missing(ways: Ways) -> Found:
     last, first = order[~np.r_[same, False]], np.zeros(len(order), bool)
     first[order[~np.r_[False, same]]] = True
     last = last[ends.went[last] >= 0]
-    row, other = _in_time(ways, last, ends.went[last])
-    one = last[row]
-    fits = first[other] & ((ends.came[other] == UNKNOWN) | (ends.came[other] == flat.cameras[one]))
-    fits &= flat.identities[one] != flat.identities[other]
-    one, other = one[fits], other[fits]
-    alike = _cosines(ways.looks, one, other)
     expected = ways.typical if np.isfinite(ways.typical) else LIKE
     spread = ways.spread if np.isfinite(ways.spread) else 0.1
-    good = np.isfinite(alike) & (alike > expected - 2 * spread)
-    one, other, alike = one[good], other[good], alike[good]
+    parts = []
+    for row, other in _in_time(ways, last, ends.went[last], first):
+        one = last[row]
+        fits = (ends.came[other] == UNKNOWN) | (ends.came[other] == flat.cameras[one])
+        one, other = one[fits], other[fits]
+        alike = _cosines(ways.looks, one, other)
+        good = alike > expected - 2 * spread  # not where it is unknown
+        parts.append((one[good], other[good], alike[good]))
+    if not parts:
+        return _none()
+    one, other, alike = (np.concatenate(column) for column in zip(*parts, strict=True))
     mutual = _best(one, alike) & _best(other, alike)
     one, other, alike = one[mutual], other[mutual], alike[mutual]
     chance = MISSING_CHANCE / (1 + np.exp(-(alike - expected + spread) / spread))
@@ -183,35 +187,35 @@ def _unlike(ways: Ways) -> Float64Array:
     return np.clip(np.nan_to_num(sigmas - 3) / 3, 0, 1)
 
 
-def _in_time(ways: Ways, one: Int64Array, camera: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Tracklets that begin at a camera when one would come there: rows of ``one``, tracklets."""
+def _in_time(
+    ways: Ways, one: Int64Array, camera: Int64Array, which: NDArray[np.bool_]
+) -> Iterator[tuple[Int64Array, Int64Array]]:
+    """Tracklets of other identities, of ``which``, that begin when one would come to its camera.
+
+    Rows of ``one`` and tracklets, some rows at a time, each of them with all that it has.
+    """
     flat, ends = ways.flat, ways.ends
-    rows, found = [], []
     for at in np.unique(camera).tolist():
-        there = np.flatnonzero(flat.cameras == at)
+        there = np.flatnonzero((flat.cameras == at) & which)
         there = there[np.argsort(ends.begin[there], kind="stable")]
         mine = np.flatnonzero(camera == at)
-        from_ = flat.cameras[one[mine]]
-        start, stop = (
-            ends.end[one[mine]] + ways.low[from_, at],
-            ends.end[one[mine]] + ways.high[from_, at],
-        )
-        low = np.searchsorted(ends.begin[there], start, "left")
-        counts = np.maximum(np.searchsorted(ends.begin[there], stop, "right") - low, 0)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows.append(np.repeat(mine, counts))
-        found.append(there[np.repeat(low, counts) + within])
-    if not rows:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate(rows), np.concatenate(found)
+        left, by = ends.end[one[mine]], flat.cameras[one[mine]]
+        low = np.searchsorted(ends.begin[there], left + ways.low[by, at], "left")
+        high = np.searchsorted(ends.begin[there], left + ways.high[by, at], "right")
+        counts = np.maximum(high - low, 0)
+        blocks = np.cumsum(counts) // AT_ONCE
+        for block in np.unique(blocks).tolist():
+            some = np.flatnonzero(blocks == block)
+            count = counts[some]
+            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            rows, found = np.repeat(mine[some], count), there[np.repeat(low[some], count) + within]
+            good = flat.identities[found] != flat.identities[one[rows]]
+            if good.any():
+                yield rows[good], found[good]
 
 
 def _cosines(looks: Float64Array, one: Int64Array, other: Int64Array) -> Float64Array:
-    parts = [
-        np.einsum("nd,nd->n", looks[one[at : at + AT_ONCE]], looks[other[at : at + AT_ONCE]])
-        for at in range(0, len(one), AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    return np.asarray(np.einsum("nd,nd->n", looks[one], looks[other]))
 
 
 def _best(of: Int64Array, values: Float64Array) -> NDArray[np.bool_]:
