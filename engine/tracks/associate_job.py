@@ -19,6 +19,7 @@ from engine.tracks.edits import CANNOT, LINK, MUST, confirmed_identities
 from engine.tracks.scene import ResultInfo, Scene
 from engine.tracks.tracklets import ADDED, TrackState
 from engine.tracks.visits import Visits, visits_of
+from engine.tracks.way_times import sure_times, way_times
 
 LINKS = "links"
 UNSURE_MARGIN = 0.1
@@ -43,7 +44,8 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
     """Associate a result of the scene in the folder ``inputs["scene"]``.
 
     Adds a result in which the tracklets have identities over all cameras; edits of the old one are in
-    it. What a reviewer confirmed stays, what must or cannot be one is respected. Saves the links as
+    it. What a reviewer confirmed stays and is learnt from, what must or cannot be one is respected;
+    zones, ways and travel times are those that the scene's cameras say. Saves the links as
     JSON, unsure ones marked, and what should be at another camera and is not. Returns the metrics
     ``result``, ``name``, ``tracklets``, ``identities``, ``in_several_cameras``, ``links``, ``unsure``,
     ``missing``, ``seconds``.
@@ -75,7 +77,10 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
             for one, other in _linked(state, CANNOT)
             if one in place and other in place and place[one] != place[other]
         ]
-        found = associate(visits, scene.cameras, params.options, apart=apart, check=ctx.check)
+        observed = sure_times(way_times(state, scene.cameras))
+        found = associate(
+            visits, scene.cameras, params.options, apart=apart, observed=observed, check=ctx.check
+        )
         identities = _identities(visits, found, confirmed, _linked(state, MUST))
         # Beyond the identities, so that the two can be told apart.
         offset = len(set(identities.values())) + 1

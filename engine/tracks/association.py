@@ -154,6 +154,7 @@ def associate(
     options: AssociateOptions | None = None,
     *,
     apart: Collection[tuple[int, int]] = (),
+    observed: tuple[Int64Array, Int64Array, Float64Array] | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> Association:
     """Find the visits that are one object's.
@@ -168,6 +169,9 @@ def associate(
         See :class:`AssociateOptions`.
     apart
         Pairs of visits that are not one object.
+    observed
+        Travel times that are sure beforehand, to be learnt from: earlier and later camera and seconds,
+        ``(K,)`` each.
     check
         Called in every round; raises to stop.
 
@@ -177,7 +181,8 @@ def associate(
         ``invalid_input`` where zones are asked for and none leads anywhere.
     """
     options = options or AssociateOptions()
-    ways = ways_of(cameras, options.least_seconds, options.most_seconds)
+    start = ways_of(cameras, options.least_seconds, options.most_seconds)
+    ways = start if observed is None or not options.learn else learnt_ways(start, *observed)
     known = np.isfinite(ways.least).any() or np.any(ways.overlapping)
     if options.zones == "on" and len(cameras) > 1 and not known:
         raise invalid_input(
@@ -192,10 +197,11 @@ def associate(
         check()
         sure = (found.links.margin > SURE_MARGIN) & _neighbours(visits, found.links, ways)
         first, second = found.links.first[sure], found.links.second[sure]
-        start = ways_of(cameras, options.least_seconds, options.most_seconds)
-        ways = learnt_ways(
-            start, visits.cameras[first], visits.cameras[second], found.links.seconds[sure]
-        )
+        told = visits.cameras[first], visits.cameras[second], found.links.seconds[sure]
+        if observed is not None:
+            one, other, seconds = (np.concatenate(both) for both in zip(told, observed, strict=True))
+            told = one, other, seconds
+        ways = learnt_ways(start, *told)
         before = _keys(found.links, len(visits))
         found = _round(visits, looks, cut, ways, len(cameras), options, apart)
         after = _keys(found.links, len(visits))
