@@ -145,6 +145,8 @@ def solved(person: Person, answer: Mapping[str, Any]) -> RecoveredPerson:
         error_px=float(answer["error_px"]),
         error_share=float(answer["error_share"]),
         notes=tuple(answer["notes"]),
+        doubt=tuple(answer["doubt"]),
+        guessed=tuple(answer["guessed"]),
     )
 
 
@@ -171,6 +173,8 @@ def export_request(
                 "error_px": one.error_px,
                 "error_share": one.error_share,
                 "notes": list(one.notes),
+                "doubt": list(one.doubt),
+                "guessed": list(one.guessed),
             }
             for one in people
         ],

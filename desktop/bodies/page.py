@@ -59,7 +59,11 @@ class BodiesPage(Page):
         self.controls = Controls(theme)
         self.stage = BodiesStage(theme, self._cast, use_gl)
         self.stage.mesh.parents = PARENTS
-        self.pose, self.measures, self.export = PosePanel(), MeasurePanel(theme), ExportPanel(theme)
+        self.pose, self.measures, self.export = (
+            PosePanel(theme),
+            MeasurePanel(theme),
+            ExportPanel(theme),
+        )
         parts = Parts(
             self.model, self.poser, self.background, self.controls, self.stage,
             self.pose, self.measures, self._services.undo, self.tell,

@@ -22,11 +22,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.bodies.trust_column import TrustDelegate, trust_item
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.parts import button, label
 from engine.bodies.joints import JOINT_NAMES, ROTATING
 
 INCH = 0.0254
+TRUST = 2
+"""The column of the table of joints."""
 FORMATS = {
     "obj": "OBJ, posed mesh",
     "ply": "PLY, posed mesh",
@@ -75,11 +78,14 @@ class PosePanel(QWidget):
 
     joint_chosen = Signal(int)
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.summary = label("Nobody is selected.", "muted", wrap=True)
         self.notes = label("", "warn", wrap=True)
-        self.table = Table(("Joint", "Turned"), "Joints")
+        self.table = Table(("Joint", "Angle", "Trust"), "Joints")
+        self.table.setItemDelegateForColumn(TRUST, TrustDelegate(theme))
+        self.table.setColumnWidth(1, 54)
+        self.table.setColumnWidth(TRUST, 90)
         self.table.currentCellChanged.connect(lambda row, *_rest: self.joint_chosen.emit(row))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
@@ -90,9 +96,14 @@ class PosePanel(QWidget):
         self.notes.hide()
 
     def show_person(
-        self, about: str, notes: Sequence[str], rotations: NDArray[np.float32] | None
+        self,
+        about: str,
+        notes: Sequence[str],
+        rotations: NDArray[np.float32] | None,
+        doubt: Sequence[float] = (),
+        guessed: Sequence[str] = (),
     ) -> None:
-        """One person, or nobody."""
+        """One person, or nobody; trust where the method tells how sure it is."""
         self.summary.setText(about)
         self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
@@ -101,7 +112,16 @@ class PosePanel(QWidget):
             cosines = (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
             angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
             rows = [(words(JOINT_NAMES[j]), f"{angles[j]:.0f}°") for j in range(ROTATING)]
+        chosen = self.table.currentRow()
+        self.table.blockSignals(True)
         self.table.fill(rows)
+        self.table.setColumnHidden(TRUST, not doubt)
+        for joint, metres in enumerate(doubt[: len(rows)]):
+            item = trust_item(metres, JOINT_NAMES[joint] in guessed)
+            self.table.setItem(joint, TRUST, item)
+        if rows and chosen >= 0:
+            self.table.setCurrentCell(chosen, 0)
+        self.table.blockSignals(False)
 
     def choose(self, joint: int) -> None:
         """Select a joint's row."""

@@ -337,7 +337,7 @@ class People(QObject):
             f"{seen} of {len(shown.person.confidence)} keypoints are seen; the body meets them within "
             f"{shown.error_px:.1f} px ({100 * shown.error_share:.1f} % of the height)."
         )
-        self._parts.pose.show_person(about, shown.notes, shown.rotations)
+        self._parts.pose.show_person(about, shown.notes, shown.rotations, shown.doubt, shown.guessed)
         if self._measured is not None and np.array_equal(self._measured, shown.shape):
             return
         self._measured = shown.shape

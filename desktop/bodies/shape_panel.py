@@ -54,12 +54,12 @@ class PartRow:
         self.slider = QuietSlider(Qt.Orientation.Horizontal)
         self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.slider.setAccessibleName(title)
-        self.slider.setMinimumWidth(72)
+        self.slider.setMinimumWidth(48)
         self.number = QDoubleSpinBox()
         self.number.setAccessibleName(f"{title}, number")
         self.number.setDecimals(1)
         self.number.setKeyboardTracking(False)
-        self.number.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.number.setFixedWidth(70)
         self.lock: QToolButton = icon_button(theme.icon("lock-simple-open"), f"Lock: {title}")
         self.lock.setCheckable(True)
         self.lock.setToolTip("Keeps its size while other parts change")
@@ -71,7 +71,7 @@ class PartRow:
         self.slider.sliderReleased.connect(panel.release)
         self.number.valueChanged.connect(self._typed)
 
-    def show_size(self, size: float, low: float, high: float, factor: float, unit: str) -> None:
+    def show_size(self, size: float, low: float, high: float, factor: float) -> None:
         """A size in metres, without telling anybody."""
         for editor in (self.slider, self.number):
             editor.blockSignals(True)
@@ -79,7 +79,6 @@ class PartRow:
         self.slider.setPageStep(max(1, round(_STEP * (high - low) / 20)))
         self.slider.setValue(round(_STEP * size))
         self.number.setRange(low * factor, high * factor)
-        self.number.setSuffix(f" {unit}")
         self.number.setValue(size * factor)
         for editor in (self.slider, self.number):
             editor.blockSignals(False)
@@ -120,7 +119,7 @@ class ShapePanel(QWidget):
         self.kind = QComboBox()
         self.kind.setAccessibleName("What the sliders change")
         for name, title in KINDS.items():
-            self.kind.addItem(title, name)
+            self.kind.addItem(f"{title}, {self._unit}", name)
         self.kind.currentIndexChanged.connect(lambda _index: self._show())
         self.linked = QCheckBox("Left and right together")
         self.linked.setChecked(True)
@@ -183,6 +182,8 @@ class ShapePanel(QWidget):
     def set_unit(self, unit: str) -> None:
         """Centimetres or inches."""
         self._unit = unit
+        for at, title in enumerate(KINDS.values()):
+            self.kind.setItemText(at, f"{title}, {unit}")
         self._show()
 
     def show_nobody(self) -> None:
@@ -244,7 +245,7 @@ class ShapePanel(QWidget):
             if kind in self._sizes and kind in self._usual:
                 low, high = (share * self._usual[kind][part] for share in RANGE)
                 if part != self._held:
-                    row.show_size(self._sizes[kind][part], low, high, self.factor, self._unit)
+                    row.show_size(self._sizes[kind][part], low, high, self.factor)
                 else:
                     row.number.blockSignals(True)
                     row.number.setValue(self._sizes[kind][part] * self.factor)

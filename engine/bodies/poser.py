@@ -126,6 +126,8 @@ class Poser:
             "error_px": found.error_px,
             "error_share": found.error_share,
             "notes": list(found.notes),
+            "doubt": list(found.doubt),
+            "guessed": list(found.guessed),
             "seconds": time.monotonic() - started,
             **shown,
         }
@@ -357,6 +359,8 @@ def _recovered(request: Values, prefix: str, about: Values) -> RecoveredPerson:
         error_px=float(about["error_px"]),
         error_share=float(about["error_share"]),
         notes=tuple(about["notes"]),
+        doubt=tuple(about["doubt"]),
+        guessed=tuple(about["guessed"]),
         **arrays,
     )
 

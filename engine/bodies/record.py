@@ -105,6 +105,11 @@ class RecoveredPerson:
         ``error_px`` by the person's height in pixels.
     notes
         What a reader of the figures should know, in words.
+    doubt
+        For each joint, metres by which the pose is apart from what was seen of it, because it finds
+        that unlikely; empty where the method does not say.
+    guessed
+        Names of joints that were not seen and are filled in.
     """
 
     person: Person
@@ -116,6 +121,8 @@ class RecoveredPerson:
     error_px: float
     error_share: float
     notes: tuple[str, ...] = ()
+    doubt: tuple[float, ...] = ()
+    guessed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = {"rotations": (ROTATING, 3, 3), "translation": (3,), "joints": (POINTS, 3)}
@@ -245,6 +252,8 @@ def _about_person(person: RecoveredPerson) -> dict[str, Any]:
         "error_px": person.error_px,
         "error_share": person.error_share,
         "notes": list(person.notes),
+        "doubt": [round(value, 4) for value in person.doubt],
+        "guessed": list(person.guessed),
         "shape_size": len(person.shape),
         "layout": seen.layout,
         "score": seen.score,
@@ -331,6 +340,8 @@ def _recoveries(found: dict[str, NDArray[Any]], about: dict[str, Any]) -> tuple[
                 row["error_px"],
                 row["error_share"],
                 tuple(row["notes"]),
+                tuple(row.get("doubt", ())),
+                tuple(row.get("guessed", ())),
             )
         )
     recoveries = []

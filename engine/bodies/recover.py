@@ -9,7 +9,7 @@ on those in the picture (SMPLify, Bogo et al. 2016, with Geman and McClure's los
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -89,12 +89,17 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """``shape (1, K)``, ``rotations (1, 24, 3, 3)``, ``translation (1, 3)``; what is to be said."""
+    """``shape (1, K)``, ``rotations (1, 24, 3, 3)``, ``translation (1, 3)``; what is to be said.
+
+    ``doubt`` and ``guessed`` as in :class:`~engine.bodies.record.RecoveredPerson`.
+    """
 
     shape: Tensor
     rotations: Tensor
     translation: Tensor
     notes: tuple[str, ...] = ()
+    doubt: tuple[float, ...] = ()
+    guessed: tuple[str, ...] = ()
 
 
 Method = Callable[[Task], Solution]
@@ -187,6 +192,8 @@ def recover_person(
         error_px=error,
         error_share=error / scale,
         notes=tuple(notes),
+        doubt=found.doubt,
+        guessed=found.guessed,
     )
 
 
@@ -231,9 +238,11 @@ def solve_ik(task: Task) -> Solution:
 @METHODS.register("niki")
 def solve_niki(task: Task) -> Solution:
     """The same with neural inverse kinematics: limbs that are not seen are where they plausibly are."""
-    from engine.bodies.recover_niki import niki_posing
+    from engine.bodies.recover_niki import NikiPosing
 
-    return solve_in_space(task, niki_posing(task.person))
+    posing = NikiPosing(task.person)
+    found = solve_in_space(task, posing)
+    return replace(found, doubt=posing.doubt, guessed=posing.guessed)
 
 
 @METHODS.register("niki+shape")

@@ -15,11 +15,14 @@ from pytestqt.qtbot import QtBot
 
 from desktop.actions import Actions
 from desktop.bodies.page import EXAMPLE, BodiesPage
+from desktop.bodies.panels import TRUST
+from desktop.bodies.trust_column import DOUBT
 from desktop.bridge import Bridge, process_executor
 from desktop.services import Services
 from desktop.settings import Settings
 from desktop.shell.notifications import Notifications
 from desktop.theme import Theme
+from engine.bodies.joints import JOINT_NAMES
 from engine.bodies.params import RecoverParams
 from engine.job import JobState
 from engine.project import Project
@@ -226,7 +229,7 @@ def test_a_body_is_shaped_by_hand(qtbot: QtBot, page: BodiesPage, tmp_path: Path
     page.measures.unit.setCurrentText("inch")
     panel.kind.setCurrentIndex(panel.kind.findData("length"))
     thigh = panel.rows["left_thigh"].number
-    assert thigh.suffix() == " inch"
+    assert panel.kind.currentText() == "Lengths, inch"
     assert 13 < thigh.value() < 22
     thigh.setValue(thigh.value() + 0.8)
     qtbot.waitUntil(lambda: page._services.undo.count() == 2, timeout=SECONDS)
@@ -252,3 +255,22 @@ def test_a_body_is_shaped_by_hand(qtbot: QtBot, page: BodiesPage, tmp_path: Path
     settled(qtbot, page)
     assert people.figures[1].recovered.shape == pytest.approx(recovered, abs=1e-6)
     assert not page.model.shapes(people.result)
+
+
+def test_how_sure_each_joint_is(qtbot: QtBot, page: BodiesPage) -> None:
+    page.controls.method.setCurrentIndex(page.controls.method.findData("niki"))
+    page.start_example()
+    settled(qtbot, page)
+    table = page.pose.table
+    assert not table.isColumnHidden(TRUST)
+    wrist = JOINT_NAMES.index("left_wrist")
+    item = table.item(wrist, TRUST)
+    assert item.text().startswith("±")
+    assert item.data(DOUBT) == pytest.approx(page.people.figures[0].recovered.doubt[wrist])
+    page.people.toggle(0, person_names(page).index("left_wrist"))
+    settled(qtbot, page)
+    assert table.item(wrist, TRUST).text() == "filled in"
+    assert not table.grab().isNull()
+    page.controls.method.setCurrentIndex(page.controls.method.findData("ik"))
+    settled(qtbot, page)
+    assert table.isColumnHidden(TRUST), "closed form does not know"

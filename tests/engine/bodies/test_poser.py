@@ -80,6 +80,8 @@ def test_films_and_files(poser: Poser, tmp_path: Path) -> None:
         "error_px": 1.0,
         "error_share": 0.01,
         "notes": [],
+        "doubt": [],
+        "guessed": [],
     }
     camera = {"width": 90, "height": 90, "focal": 100.0, "centre": [45, 45], "source": "guess"}
     files = poser.answer(

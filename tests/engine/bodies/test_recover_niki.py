@@ -91,6 +91,14 @@ def test_a_lost_arm_is_put_where_arms_are(
     closed = recover_person(seen, CAMERA, body, "ik")
     found = recover_person(seen, CAMERA, body, "niki")
     assert off(found, joints) < 0.8 * off(closed, joints)
+    assert closed.doubt == closed.guessed == ()
+    assert set(found.guessed) == {
+        "right_elbow", "right_wrist", "right_hand", "right_middle_tip",
+    }  # fmt: skip
+    doubt = dict(zip(JOINT_NAMES, found.doubt, strict=True))
+    assert doubt["right_wrist"] > 0.15
+    assert doubt["right_wrist"] > 2 * doubt["left_wrist"]
+    assert doubt["right_wrist"] > 2 * doubt["left_knee"]
     # Not because of where it is, but because it is not seen.
     sure = recover_person(
         replace(seen, keypoints=person(wrong, np.ones(17)).keypoints), CAMERA, body, "niki"
