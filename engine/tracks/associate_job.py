@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
-from engine.tracks.association import AssociateOptions, Association, associate, missing
+from engine.tracks.association import AssociateOptions, Association, missing
 from engine.tracks.boxes import Int64Array
-from engine.tracks.edits import CANNOT, LINK, MUST, confirmed_identities
+from engine.tracks.reassociation import Reassociation
 from engine.tracks.scene import ResultInfo, Scene
 from engine.tracks.tracklets import ADDED, TrackState
-from engine.tracks.visits import Visits, visits_of
-from engine.tracks.way_times import sure_times, way_times
+from engine.tracks.visits import Visits
 
 LINKS = "links"
 UNSURE_MARGIN = 0.1
@@ -63,25 +61,9 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         ctx.progress(0, 2, "Looking at tracklets")
         state = scene.state(info.id)
         rows, tracklets = _rows(state)
-        boxes = scene.detections.select(rows).replace(tracks=tracklets)
-        confirmed = _confirmed(state)
-        free = ~np.isin(tracklets, list(confirmed))
-        visits = visits_of(
-            boxes.select(free), scene.cameras, join_parts=params.options.join_parts,
-            apart=_linked(state, CANNOT),
-        )  # fmt: skip
-        ctx.progress(1, 2, "Comparing cameras")
-        place = {name: at for at, names in enumerate(visits.tracklets) for name in names}
-        apart = [
-            (place[one], place[other])
-            for one, other in _linked(state, CANNOT)
-            if one in place and other in place and place[one] != place[other]
-        ]
-        observed = sure_times(way_times(state, scene.cameras))
-        found = associate(
-            visits, scene.cameras, params.options, apart=apart, observed=observed, check=ctx.check
-        )
-        identities = _identities(visits, found, confirmed, _linked(state, MUST))
+        network = Reassociation(scene.detections, scene.cameras, params.options)
+        done = network.run(state, ctx.check)
+        visits, found, identities = done.visits, done.found, done.identities
         # Beyond the identities, so that the two can be told apart.
         offset = len(set(identities.values())) + 1
         about = {"associated": info.name, "options": params.options.model_dump(), "job": ctx.job}
@@ -92,6 +74,8 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         )  # fmt: skip
         names = [camera.name for camera in scene.cameras]
         links = _link_rows(visits, found, names, offset)
+        own, first = np.unique(tracklets, return_index=True)
+        at = dict(zip(own.tolist(), scene.detections.cameras[rows[first]].tolist(), strict=True))
         lacking = [
             {
                 "tracklet": visits.tracklets[lack.visit][0] + offset,
@@ -103,7 +87,6 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
             for lack in missing(visits, found, scene.cameras)
         ]
     cameras: dict[int, set[int]] = {}
-    at = dict(zip(boxes.tracks.tolist(), boxes.cameras.tolist(), strict=True))
     for tracklet, identity in identities.items():
         cameras.setdefault(identity, set()).add(at[tracklet])
     figures = {
@@ -143,37 +126,6 @@ def _rows(state: TrackState) -> tuple[Int64Array, Int64Array]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     names = np.repeat([name for name, _ in found], [len(own) for _, own in found])
     return np.concatenate([own for _, own in found]), names.astype(np.int64)
-
-
-def _confirmed(state: TrackState) -> dict[int, int]:
-    """Tracklets of identities that a reviewer confirmed, and those."""
-    names = confirmed_identities(state)
-    return {tracklet: name for name in names for tracklet in state.members(name)}
-
-
-def _linked(state: TrackState, kind: str) -> list[tuple[int, int]]:
-    """Pairs of tracklets that a reviewer said something about."""
-    marks = state.marks.get(LINK, {})
-    pairs = [tuple(map(int, key.split(","))) for key, value in marks.items() if value == kind]
-    return [(one, other) for one, other in pairs]
-
-
-def _identities(
-    visits: Visits, found: Association, confirmed: dict[int, int], must: Iterable[tuple[int, int]]
-) -> dict[int, int]:
-    """The identity of each tracklet, from 1."""
-    label: dict[int, tuple[str, int]] = {
-        tracklet: ("found", identity)
-        for names, identity in zip(visits.tracklets, found.identities.tolist(), strict=True)
-        for tracklet in names
-    }
-    label |= {tracklet: ("confirmed", identity) for tracklet, identity in confirmed.items()}
-    for one, other in must:
-        if one in label and other in label:
-            old, new = label[other], label[one]
-            label = {name: new if value == old else value for name, value in label.items()}
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(label.values()), 1)}
-    return {tracklet: numbers[value] for tracklet, value in label.items()}
 
 
 def _link_rows(
