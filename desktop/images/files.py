@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desktop.images.specs import check_params, settings_of
+from desktop.whole_file import write_whole
 from desktop.widgets.gallery_model import export_name
-from engine.artifacts import storage_error
 from engine.job import JobSpec
 
 if TYPE_CHECKING:
@@ -63,29 +61,6 @@ def save_copy(project: Project, result: int, target: Path) -> Path:
         The stored file is damaged, or the target cannot be written (full, read-only).
     """
     return write_whole(target, project.store.read(project.result(result).artifact))
-
-
-def write_whole(target: Path, data: bytes) -> Path:
-    """Write a file the user asked for, whole or not at all.
-
-    Raises
-    ------
-    EngineError
-        The target cannot be written (full, read-only).
-    """
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(error, target.parent, "The copy was not saved") from error
-    return target
 
 
 def save_copies(project: Project, results: Sequence[int], folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from desktop.tracks.controls import Controls
 from desktop.tracks.crops import CropLoader
 from desktop.tracks.editing import Editing
 from desktop.tracks.example import make_example
+from desktop.tracks.graph_editor import GraphEditor
 from desktop.tracks.identity_card import IdentityCard
 from desktop.tracks.importing import (
     TRACK_SUFFIXES,
@@ -29,9 +30,9 @@ from desktop.tracks.importing import (
     tracks_of,
 )
 from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
-from desktop.tracks.links import LinksPanel, read_links
+from desktop.tracks.links import Link, LinksPanel, read_links
 from desktop.tracks.model import TracksModel
-from desktop.tracks.modes import ZONES, Modes
+from desktop.tracks.modes import WAYS, ZONES, Modes
 from desktop.tracks.page_actions import WORKSPACE, define_actions
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
 from desktop.tracks.proxies import ProxyMaker
@@ -116,16 +117,19 @@ class TracksPage(Page):
         )
         self.centre = QStackedWidget()
         self.zones = ZoneEditor(theme, self.model, self.background, self.tell, self.say)
+        self.ways = GraphEditor(theme, self.model, self.background, self.tell, self.say)
         self.modes = Modes(
             (
                 ("Wall", "All cameras at the playhead (Shift+W)", self.stage),
                 ("Zones", "Where things come in and go out (Shift+V)", self.zones),
+                ("Ways", "From camera to camera, and how long that takes (Shift+G)", self.ways),
             )
         )
         self.side = QStackedWidget()
         self.side.setMinimumWidth(INSPECTOR_WIDTH)
         self.side.addWidget(self.inspector)
         self.side.addWidget(self.zones.panel)
+        self.side.addWidget(self.ways.panel)
         self.centre.addWidget(welcome)
         self.centre.addWidget(self.modes)
         self.footer = QWidget()
@@ -324,6 +328,8 @@ class TracksPage(Page):
         """One line on the side of the stage that is in sight."""
         if self.modes.current == ZONES:
             self.zones.say(text)
+        elif self.modes.current == WAYS:
+            self.ways.say(text)
         else:
             self.stage.say(text, role)
 
@@ -338,7 +344,7 @@ class TracksPage(Page):
             self.crops.open(scene.folder, scene.cameras)
             self.proxies.open(scene.folder, scene.cameras)
         self.centre.setCurrentIndex(0 if scene is None else 1)
-        self.time.setVisible(scene is not None)
+        self.time.setVisible(scene is not None and self.modes.current != WAYS)
         self.controls.show_scene(scene, result)
         videos = scene is not None and any(camera.video for camera in scene.cameras)
         boxes = scene is not None and bool((scene.detections.tracks == NO_TRACK).any())
@@ -348,10 +354,10 @@ class TracksPage(Page):
         several = scene is not None and len(scene.cameras) > 1
         self.link_button.setVisible(several)
         self.link_button.setEnabled(result is not None)
-        self.links.show_links([])
+        self._links_came([])
         if result is not None:
             self.background.run(
-                partial(read_links, self._services.project, result), self.links.show_links, self.tell
+                partial(read_links, self._services.project, result), self._links_came, self.tell
             )
         if scene is not None and result is None:
             self.stage.say("Not tracked yet." if boxes else "No boxes yet: detect, or import a file.")
@@ -390,8 +396,11 @@ class TracksPage(Page):
     def _mode_changed(self, side: int) -> None:
         self.stage.play(0.0)
         self.side.setCurrentIndex(side)
+        self.time.setVisible(side != WAYS and self.model.scene is not None)
         if side == ZONES:
             self.zones.activate()
+        elif side == WAYS:
+            self.ways.activate()
 
     def _cameras_changed(self) -> None:
         scene = self.model.scene
@@ -428,6 +437,10 @@ class TracksPage(Page):
         if identity != NO_TRACK and identity in state.identities:
             own = [name for name in state.members(identity) if state.camera_of(name) == camera]
             self.model.select(own)
+
+    def _links_came(self, links: list[Link]) -> None:
+        self.links.show_links(links)
+        self.ways.use_links(links)
 
     def _show_link(self, first: int, second: int, time: float) -> None:
         for tracklet in (second, first):

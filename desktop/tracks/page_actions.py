@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from desktop.services import Services
 from desktop.tracks.identity_card import ALTERNATIVES
-from desktop.tracks.modes import WALL, ZONES
+from desktop.tracks.modes import WALL, WAYS, ZONES
 from desktop.tracks.review import define
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def define_actions(page: TracksPage, services: Services) -> None:
         ("zones", "Show zones", "V", "polygon", move.zones.click),
         ("mode_wall", "The wall of cameras", "Shift+W", "squares-four", partial(show, WALL)),
         ("mode_zones", "The zones of a camera", "Shift+V", "polygon", partial(show, ZONES)),
+        ("mode_ways", "Ways between cameras", "Shift+G", "graph", partial(show, WAYS)),
         ("new_zone", "Draw a new zone", "Shift+N", "polygon", page.draw_zone),
         ("all", "Show all of the time", "A", "arrows-out-line-horizontal", page.time.timeline.fit),
         ("find", "Find an identity", "/", "magnifying-glass", page.identities.filter.setFocus),

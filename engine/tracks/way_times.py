@@ -15,6 +15,8 @@ from engine.tracks.edits import LINK, MUST, confirmed_identities
 from engine.tracks.track_motion import flatten
 from engine.tracks.tracklet_ends import Ends, Usual
 from engine.tracks.tracklets import TrackState
+from engine.tracks.visits import places_of
+from engine.tracks.zone_counts import end_points, usual_zone
 
 Float64Array = NDArray[np.float64]
 
@@ -112,15 +114,21 @@ def zone_times(state: TrackState, cameras: Sequence[Camera]) -> dict[tuple[int, 
     ends = Ends(flat, cameras)
     leaves: dict[tuple[int, int, int], list[int]] = {}
     arrives: dict[tuple[int, int, int], list[int]] = {}
-    identities, places = flat.identities.tolist(), flat.cameras.tolist()
-    for at, (who, here) in enumerate(zip(identities, places, strict=True)):
-        leaves.setdefault((who, here, int(ends.went[at])), []).append(at)
-        arrives.setdefault((who, int(ends.came[at]), here), []).append(at)
+    for here, camera in enumerate(cameras):
+        points, (came, went) = end_points(flat, here), places_of(cameras, here)
+        first, last = came[usual_zone(points.first, camera)], went[usual_zone(points.last, camera)]
+        own = np.flatnonzero(flat.cameras == here)
+        rows = zip(
+            own.tolist(), flat.identities[own].tolist(), first.tolist(), last.tolist(), strict=True
+        )
+        for at, who, before, after in rows:
+            leaves.setdefault((who, here, after), []).append(at)
+            arrives.setdefault((who, before, here), []).append(at)
     gaps: dict[tuple[int, int], list[float]] = {}
-    for key, first in leaves.items():
-        second = arrives.get(key, [])
-        if key[2] >= 0 and len(first) == len(second) == 1:
-            gap = float(ends.begin[second[0]] - ends.end[first[0]])
+    for key, one in leaves.items():
+        other = arrives.get(key, [])
+        if key[2] >= 0 and len(one) == len(other) == 1:
+            gap = float(ends.begin[other[0]] - ends.end[one[0]])
             gaps.setdefault(key[1:], []).append(gap)
     told = {way: WayTimes(np.array(own), np.zeros(len(own), bool)) for way, own in gaps.items()}
     known = {tuple(sorted(way)) for way in told}

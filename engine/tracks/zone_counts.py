@@ -62,12 +62,12 @@ def zone_counts(ends: EndPoints, camera: Camera) -> tuple[Int64Array, Int64Array
     """
     count = len(camera.zones) + 1
     return (
-        np.bincount(_majority(ends.first, camera), minlength=count),
-        np.bincount(_majority(ends.last, camera), minlength=count),
+        np.bincount(usual_zone(ends.first, camera), minlength=count),
+        np.bincount(usual_zone(ends.last, camera), minlength=count),
     )
 
 
-def _majority(points: Float64Array, camera: Camera) -> Int64Array:
+def usual_zone(points: Float64Array, camera: Camera) -> Int64Array:
     """``(T,)`` the zone of most points, of equally frequent ones that of the first; Z for none."""
     known = np.isfinite(points[..., 0])
     zones = camera.zone_of(np.nan_to_num(points, nan=-1.0).reshape(-1, 2)).reshape(known.shape)
