@@ -60,8 +60,6 @@ def test_views_of_one_thing_attract(tmp_path: Path) -> None:
     things = torch.tensor([0, 1, 2, 0])
     stream = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(4, 8, generator=stream))
-        torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
-    )
     same = vectors[[0, 1, 2, 0]]
     assert contrastive_loss(same, same, things) < contrastive_loss(same, same[[1, 2, 0, 1]], things)
     patches = random_patches(3, torch.Generator().manual_seed(1))
