@@ -36,6 +36,7 @@ from desktop.tracks.modes import WAYS, ZONES, Modes
 from desktop.tracks.page_actions import WORKSPACE, define_actions
 from desktop.tracks.panels import EditsPanel, IdentitiesPanel, MeasuresPanel
 from desktop.tracks.proxies import ProxyMaker
+from desktop.tracks.relinking import Relinking, RelinkingPanel
 from desktop.tracks.review import Review
 from desktop.tracks.review_panel import ReviewPanel
 from desktop.tracks.stage import TimePanel, TracksStage
@@ -95,11 +96,18 @@ class TracksPage(Page):
         self.identities.add(self.card)
         self.proxies = ProxyMaker(self._services.project.folder / "cache" / "proxies", self)
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
+        self.relinking = Relinking(self.model, self.tell, self)
+        self.relink = RelinkingPanel(theme, self.relinking, self.model)
+        linking = QWidget()
+        both = QVBoxLayout(linking)
+        both.setContentsMargins(0, 0, 0, 0)
+        both.addWidget(self.links, 1)
+        both.addWidget(self.relink, 1)
         self.inspector = QTabWidget()
         self.inspector.setDocumentMode(True)
         self.inspector.addTab(self.suspicious, "Review")
         self.inspector.addTab(self.identities, "Who")
-        self.inspector.addTab(self.links, "Links")
+        self.inspector.addTab(linking, "Links")
         self.inspector.addTab(self.edits, "Edits")
         self.inspector.addTab(self.measures, "Measures")
         welcome = EmptyState(
@@ -185,6 +193,7 @@ class TracksPage(Page):
         self.card.place_wanted.connect(lambda crop: self._go_to(crop.camera, crop.frame, NO_TRACK))
         self.links.chosen.connect(self._show_link)
         self.links.judged.connect(self._judge_link)
+        self.relink.chosen.connect(self._show_tracklets)
         self.measures.truth_wanted.connect(self.ask_truth)
         self.measures.error_chosen.connect(self._go_to)
         self.jobs.progressed.connect(stage.say)
@@ -354,6 +363,7 @@ class TracksPage(Page):
         several = scene is not None and len(scene.cameras) > 1
         self.link_button.setVisible(several)
         self.link_button.setEnabled(result is not None)
+        self.relink.setVisible(several and result is not None)
         self._links_came([])
         if result is not None:
             self.background.run(
@@ -443,11 +453,14 @@ class TracksPage(Page):
         self.ways.use_links(links)
 
     def _show_link(self, first: int, second: int, time: float) -> None:
-        for tracklet in (second, first):
+        self._show_tracklets([first, second], time)
+
+    def _show_tracklets(self, tracklets: Sequence[int], time: float) -> None:
+        for tracklet in reversed(tracklets):
             span = self.model.span(tracklet)
             if span is not None:
                 self.stage.wall.show_camera(span.camera)
-        self.model.select([first, second])
+        self.model.select(tracklets)
         self.stage.set_time(time)
 
     def _judge_link(self, first: int, second: int, right: bool) -> None:
