@@ -12,7 +12,10 @@ from engine.terminal import OK, add_json, tell, write, write_json
 if TYPE_CHECKING:
     from engine.tracks.formats import TrackFile
 
-FORMAT_NAMES = ("mot", "aicity", "tao", "tao_result", "coco_vid", "cvat", "csv")
+FORMAT_NAMES = (
+    "mot", "aicity", "aicity_submission", "aicity_enlarged", "tao", "tao_result", "coco_vid", "cvat",
+    "csv",
+)  # fmt: skip
 """Those of :data:`engine.tracks.formats.FORMATS`, which takes NumPy to know."""
 _BY_SUFFIX = {".csv": "csv", ".xml": "cvat"}
 _JSON_FORMATS = ("tao", "tao_result", "coco_vid")

@@ -56,6 +56,8 @@ EXPORTS = {
     "CSV (*.csv)": ("csv", ".csv"),
     "MOTChallenge (*.txt)": ("mot", ".txt"),
     "AI City (*.txt)": ("aicity", ".txt"),
+    "AI City submission (*.txt)": ("aicity_submission", ".txt"),
+    "AI City submission, boxes enlarged (*.txt)": ("aicity_enlarged", ".txt"),
     "CVAT for video (*.xml)": ("cvat", ".xml"),
     "COCO-VID (*.json)": ("coco_vid", ".json"),
     "Visits of cameras (*.csv)": (VISITS, ".csv"),

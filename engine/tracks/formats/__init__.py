@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.errors import bad_file, invalid_input
 from engine.tracks.boxes import Boxes, concatenate
 from engine.tracks.formats.aicity import read_aicity, write_aicity
+from engine.tracks.formats.aicity_submission import write_enlarged, write_submission
 from engine.tracks.formats.coco import (
     COCO_VID,
     RESULT,
@@ -33,6 +34,12 @@ AUTO = "auto"
 FORMATS = {
     "mot": Format("MOTChallenge", ".txt", read_mot, write_mot, many_cameras=False),
     "aicity": Format("AI City", ".txt", read_aicity, write_aicity, many_cameras=True),
+    "aicity_submission": Format(
+        "AI City submission", ".txt", read_aicity, write_submission, many_cameras=True
+    ),
+    "aicity_enlarged": Format(
+        "AI City submission, boxes enlarged", ".txt", read_aicity, write_enlarged, many_cameras=True
+    ),
     TAO: Format("TAO annotations", ".json", read_json, write_tao, many_cameras=True),
     RESULT: Format("TAO result", ".json", read_json, write_result, many_cameras=True),
     COCO_VID: Format("COCO-VID", ".json", read_json, write_coco_vid, many_cameras=True),
