@@ -16,7 +16,7 @@ from desktop.tracks.graph_view import GraphView
 from desktop.tracks.links import Link
 from desktop.tracks.model import TracksModel
 from desktop.whole_file import write_whole
-from desktop.widgets.parts import label
+from desktop.widgets.elided_label import ElidedLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class GraphEditor(QWidget):
         )
         self.both.setChecked(True)
         self.both.toggled.connect(self._set_both)
-        self.message = label("", "muted")
+        self.message = ElidedLabel("muted")
         bar = QHBoxLayout()
         bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
         bar.setSpacing(SPACE_M)

@@ -10,7 +10,7 @@ import numpy as np
 from engine.tracks.camera_graph import ways_of
 from engine.tracks.cameras import Camera, Point
 
-STEP = 240.0
+STEP = 290.0
 """Between cameras that lead to one another."""
 
 

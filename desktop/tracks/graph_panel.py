@@ -320,6 +320,7 @@ def _seconds(name: str) -> QDoubleSpinBox:
     box.setSuffix(" s")
     box.setAccessibleName(name)
     box.setKeyboardTracking(False)
+    box.setMinimumWidth(72)
     box.lineEdit().setTextMargins(9, 0, 0, 0)
     return box
 

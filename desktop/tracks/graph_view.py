@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPainterPath,
     QPaintEvent,
     QPen,
-    QPolygonF,
 )
 from PySide6.QtWidgets import QWidget
 
 from desktop.tracks.graph_editing import NOTHING, GraphEditing, Port, Way
+from desktop.tracks.graph_painting import (
+    direction,
+    paint_beside,
+    paint_camera,
+    paint_dot,
+    paint_label,
+    paint_way,
+    scaled,
+)
 from desktop.tracks.lanes import zone_colour
 from desktop.tracks.zone_canvas import NUDGES
 
@@ -32,9 +39,8 @@ WIDTH, HEIGHT = 132.0, 78.0
 ROOM_ASIDE, ROOM_ABOVE = 95.0, 60.0
 PORT, REACH = 7.0, 12.0
 BEND = 55.0
-ASIDE = 5.0
-"""Logical pixels by which a way is beside the one back."""
-ARROW = 9.0
+ASIDE, BESIDE = 5.0, 13.0
+"""Logical pixels by which a way is beside the one back, and its words beside it."""
 LEAST_DRAG = 4.0
 STEP, BIG_STEP = 10.0, 50.0
 
@@ -92,9 +98,9 @@ class GraphView(QWidget):
         """Place of a dot, and the direction in which its ways leave."""
         box, camera = self.box(port[0]), self._editing.cameras[port[0]]
         if port[1] is None:
-            inside = 10 * self._scale
-            return box.bottomRight() - QPointF(inside, inside), QPointF(0, 1)
-        ahead = _direction(camera, port[1])
+            inside = 11 * self._scale
+            return box.topLeft() + QPointF(inside, inside), QPointF(0, -1)
+        ahead = direction(camera, port[1])
         reach = min(
             box.width() / 2 / max(abs(ahead.x()), 1e-9), box.height() / 2 / max(abs(ahead.y()), 1e-9)
         )
@@ -303,113 +309,42 @@ class GraphView(QWidget):
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         painter.setPen(pen)
         painter.drawLine(one, other)
-        self._paint_label(painter, (one + other) / 2 - QPointF(0, 16), "see one place", strong=False)
+        place = (one + other) / 2 - QPointF(0, 16)
+        paint_label(painter, place, "see one place", self._theme.tokens, self.font(), strong=False)
 
     def _paint_way(self, painter: QPainter, way: Way) -> None:
-        tokens, editing = self._theme.tokens, self._editing
+        tokens, editing, path = self._theme.tokens, self._editing, self._curve(way)
         chosen = way == editing.way
         colour = QColor(tokens.accents["tracks"] if chosen else tokens.muted)
-        path = self._curve(way)
+        paint_way(painter, path, colour, 3.0 if chosen else 1.8)
         said = editing.window(*way.cameras)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(colour, 3 if chosen else 1.8))
-        painter.drawPath(path)
-        tip, before = (
-            path.pointAtPercent(1.0),
-            path.pointAtPercent(path.percentAtLength(path.length() - ARROW)),
-        )
-        ahead = tip - before
-        length = math.hypot(ahead.x(), ahead.y()) or 1.0
-        ahead = ahead / length
-        aside = QPointF(-ahead.y(), ahead.x()) * ARROW * 0.45
-        painter.setBrush(colour)
-        painter.drawPolygon(QPolygonF([tip, tip - ahead * ARROW + aside, tip - ahead * ARROW - aside]))
-        learnt = None if said is not None else editing.learnt(*way.cameras)
-        text = seconds(said or learnt) if said or learnt else ""  # type: ignore[arg-type]
-        if text:
-            place = path.pointAtPercent(0.5) + QPointF(0, 9 if way.start[0] > way.end[0] else -9)
-            self._paint_label(painter, place, text, strong=said is not None or chosen)
-
-    def _paint_label(self, painter: QPainter, place: QPointF, text: str, *, strong: bool) -> None:
-        tokens = self._theme.tokens
-        font = QFont(self.font())
-        font.setPointSizeF(font.pointSizeF() * 0.9)
-        font.setBold(strong)
-        painter.setFont(font)
-        wide = painter.fontMetrics().horizontalAdvance(text) + 10
-        tag = QRectF(place.x() - wide / 2, place.y() - 9, wide, 18)
-        ground = QColor(tokens.sunken)
-        ground.setAlpha(215)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(ground)
-        painter.drawRoundedRect(tag, 4, 4)
-        painter.setPen(QColor(tokens.text if strong else tokens.muted))
-        painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, text)
+        window = said or editing.learnt(*way.cameras)
+        if window is not None:
+            turn = math.radians(path.angleAtPercent(0.5))
+            beside = QPointF(math.sin(turn), math.cos(turn)) * BESIDE
+            place = path.pointAtPercent(0.5) + beside
+            strong = said is not None or chosen
+            paint_label(painter, place, seconds(window), tokens, self.font(), strong=strong)
 
     def _paint_camera(self, painter: QPainter, at: int, camera: Camera) -> None:
-        tokens, editing = self._theme.tokens, self._editing
-        box, chosen = self.box(at), at == editing.camera
-        painter.setPen(
-            QPen(QColor(tokens.accents["tracks"] if chosen else tokens.border), 2 if chosen else 1)
+        tokens, chosen = self._theme.tokens, at == self._editing.camera
+        paint_camera(
+            painter, self.box(at), camera, tokens, scaled(self.font(), self._scale), chosen=chosen
         )
-        painter.setBrush(QColor(tokens.raised))
-        painter.drawRoundedRect(box, 8, 8)
-        painter.setFont(_scaled(self.font(), self._scale, bold=True))
-        painter.setPen(QColor(tokens.text))
-        upper = QRectF(box.topLeft(), QPointF(box.right(), box.center().y() + 2))
-        room = box.width() - 2 * PORT - 6
-        name = painter.fontMetrics().elidedText(camera.name, Qt.TextElideMode.ElideRight, round(room))
-        painter.drawText(upper.adjusted(0, 8, 0, 0), Qt.AlignmentFlag.AlignCenter, name)
-        painter.setFont(_scaled(self.font(), self._scale * 0.9))
-        painter.setPen(QColor(tokens.muted))
-        lower = QRectF(QPointF(box.left(), box.center().y()), box.bottomRight())
-        painter.drawText(
-            lower.adjusted(0, -4, 0, -8), Qt.AlignmentFlag.AlignCenter, f"clock {camera.offset:+.1f} s"
-        )
-        for number, zone in enumerate(camera.zones):
-            if not zone.ignored:
-                self._paint_port(painter, (at, number), zone.name, bool(zone.leads_to))
-        self._paint_port(painter, (at, None), "", any(camera.neighbours))
-
-    def _paint_port(self, painter: QPainter, port: Port, name: str, leads: bool) -> None:
-        tokens = self._theme.tokens
-        place, normal = self._spot(port)
-        colour = QColor(tokens.muted) if port[1] is None else zone_colour(port[1])
-        size = PORT if port[1] is not None else PORT * 0.6
-        hot = self._from is not None and port[0] != self._from[0]
-        near = hot and math.hypot(*(place - self._mouse).toTuple()) <= REACH
-        painter.setPen(QPen(QColor(tokens.text if near else "black"), 2 if near else 1))
-        painter.setBrush(colour if leads else QColor(tokens.sunken))
-        painter.drawEllipse(place, size, size)
-        if not leads:
-            painter.setPen(QPen(colour, 2))
-            painter.drawEllipse(place, size - 1.5, size - 1.5)
-        if name:
-            text = name if leads else f"{name} (exit)"
-            painter.setFont(_scaled(self.font(), self._scale * 0.85))
+        ports = [number for number, zone in enumerate(camera.zones) if not zone.ignored]
+        for port in ((at, number) for number in (*ports, None)):
+            place, normal = self._spot(port)
+            hot = self._from is not None and port[0] != self._from[0]
+            near = hot and math.hypot(*(place - self._mouse).toTuple()) <= REACH
+            if port[1] is None:
+                leads = bool(camera.neighbours)
+                paint_dot(
+                    painter, place, PORT * 0.6, QColor(tokens.muted), tokens, leads=leads, near=near
+                )
+                continue
+            zone = camera.zones[port[1]]
+            leads = bool(zone.leads_to)
+            paint_dot(painter, place, PORT, zone_colour(port[1]), tokens, leads=leads, near=near)
+            painter.setFont(scaled(self.font(), self._scale * 0.85))
             painter.setPen(QColor(tokens.muted))
-            wide = painter.fontMetrics().horizontalAdvance(text) + 2
-            away = QPointF(normal.x() * (wide / 2 + PORT + 3), normal.y() * (PORT + 10))
-            middle = place + away + (QPointF(0, -13) if normal.x() else QPointF())
-            tag = QRectF(middle.x() - wide / 2, middle.y() - 9, wide, 18)
-            painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, text)
-
-
-def _direction(camera: Camera, number: int) -> QPointF:
-    """From the middle of the picture to that of a zone; length 1."""
-    corners = camera.zones[number].polygon
-    xs = [x for x, _ in camera.zones[number].polygon]
-    ys = [y for _, y in corners]
-    every = [point for zone in camera.zones for point in zone.polygon]
-    wide = camera.width or max(x for x, _ in every)
-    high = camera.height or max(y for _, y in every)
-    ahead = QPointF(sum(xs) / len(xs) / wide - 0.5, sum(ys) / len(ys) / high - 0.5)
-    length = math.hypot(ahead.x(), ahead.y())
-    return ahead / length if length > 1e-6 else QPointF(0, -1)
-
-
-def _scaled(font: QFont, scale: float, *, bold: bool = False) -> QFont:
-    result = QFont(font)
-    result.setPointSizeF(max(6.0, font.pointSizeF() * min(1.0, max(scale, 0.75))))
-    result.setBold(bold)
-    return result
+            paint_beside(painter, place, normal, PORT, zone.name if leads else f"{zone.name} (exit)")

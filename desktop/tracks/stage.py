@@ -9,6 +9,7 @@ from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.tracks.lanes import lanes
 from desktop.tracks.model import TracksModel
 from desktop.tracks.wall import LAYOUTS, Wall
+from desktop.widgets.elided_label import ElidedLabel
 from desktop.widgets.field_editors import QuietComboBox
 from desktop.widgets.parts import button, icon_button, label
 from desktop.widgets.timeline import Timeline, clock
@@ -55,7 +56,7 @@ class TracksStage(QWidget):
         self.zones.toggled.connect(lambda on: self.wall.set_options(zones=on))
         self.draw = _switch(theme, "bounding-box", "Draw, move and resize boxes (B)")
         self.draw.toggled.connect(self._draw)
-        self.message = label("", "muted")
+        self.message = ElidedLabel("muted")
         bar = QHBoxLayout()
         bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
         bar.setSpacing(SPACE_S)

@@ -10,7 +10,6 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QImage,
     QKeyEvent,
     QMouseEvent,
@@ -24,7 +23,16 @@ from PySide6.QtWidgets import QWidget
 
 from desktop.tracks.lanes import zone_colour
 from desktop.tracks.zone_editing import NOTHING, ZoneEditing
+from desktop.tracks.zone_painting import (
+    heat_image,
+    paint_draft,
+    paint_handles,
+    paint_name,
+    paint_text,
+    paint_zone,
+)
 from desktop.widgets.pan_zoom import WHEEL_NOTCH, ZOOM_PER_NOTCH, ViewTransform
+from engine.tracks.zone_shapes import nearest_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +42,6 @@ if TYPE_CHECKING:
 
 REACH = 9.0
 """Logical pixels around a corner within which it is meant."""
-HANDLE = 5.0
 BIG_STEP, SMALL_STEP = 10.0, 1.0
 """Pixels of the video that an arrow key moves something."""
 MARGIN = 16.0
@@ -133,19 +140,10 @@ class ZoneCanvas(QWidget):
     def _side_at(self, point: Point) -> tuple[int, Point] | None:
         """A side of the selected zone under a point, and the point on it."""
         zone = self._editing.selected
-        corners = () if zone is None else zone.polygon
-        reach, best = REACH / self._rect()[1], None
-        for at, one in enumerate(corners):
-            other = corners[(at + 1) % len(corners)]
-            length = math.dist(one, other)
-            ahead = other[0] - one[0], other[1] - one[1]
-            along = (point[0] - one[0]) * ahead[0] + (point[1] - one[1]) * ahead[1]
-            share = min(max(along / max(length * length, 1e-9), 0.0), 1.0)
-            foot = one[0] + share * ahead[0], one[1] + share * ahead[1]
-            away = math.dist(foot, point)
-            if away <= reach:
-                reach, best = away, (at, foot)
-        return best
+        if zone is None:
+            return None
+        side, foot = nearest_side(zone.polygon, point)
+        return (side, foot) if math.dist(foot, point) <= REACH / self._rect()[1] else None
 
     def _zone_at(self, point: Point) -> int:
         camera = self._editing.shown_camera
@@ -350,7 +348,7 @@ class ZoneCanvas(QWidget):
             painter.drawImage(rect, self.picture)
         if self.heat is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(rect, _heat_image(self.heat))
+            painter.drawImage(rect, heat_image(self.heat))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for number, zone in enumerate(camera.zones):
             self._paint_zone(painter, number, zone)
@@ -358,114 +356,33 @@ class ZoneCanvas(QWidget):
         painter.setPen(QPen(QColor(tokens.border), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(rect)
-        if text := self._editing.problem() or self.hint:
-            self._paint_text(painter, text, bad=bool(self._editing.problem()))
+        problem = self._editing.problem()
+        if text := problem or self.hint:
+            painter.setFont(self.font())
+            paint_text(painter, QRectF(self.rect()).adjusted(40, 24, -40, -24), text, bad=bool(problem))
 
     def _corners(self, polygon: Sequence[Point]) -> QPolygonF:
         return QPolygonF([self.place_of(point) for point in polygon])
 
     def _paint_zone(self, painter: QPainter, number: int, zone: Zone) -> None:
-        colour, chosen = zone_colour(number), number == self._editing.zone
-        outline, fill = QColor(colour), QColor(colour)
-        if zone.ignored:
-            outline = fill = QColor(150, 150, 150)
-        bad = chosen and bool(self._editing.problem())
-        if bad:
-            outline = QColor(self._theme.tokens.bad)
-        fill.setAlpha(90 if chosen else 45)
+        editing, chosen = self._editing, number == self._editing.zone
         corners = self._corners(zone.polygon)
-        painter.setPen(QPen(QColor(0, 0, 0, 150), 4 if chosen else 3))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawPolygon(corners)
-        painter.setPen(QPen(outline, 2.5 if chosen else 1.5, _LINES[bool(zone.leads_to), zone.ignored]))
-        painter.setBrush(fill)
-        painter.drawPolygon(corners)
-        if zone.ignored:
-            painter.setBrush(Qt.BrushStyle.BDiagPattern)
-            painter.drawPolygon(corners)
-        if chosen and self._editing.draft is None:
-            self._paint_handles(painter, corners, colour)
-        self._paint_name(painter, number, zone, corners)
-
-    def _paint_handles(self, painter: QPainter, corners: QPolygonF, colour: QColor) -> None:
-        painter.setPen(QPen(QColor("black"), 1))
-        for at in range(corners.size()):
-            place = corners.at(at)
-            held = at == self._editing.corner
-            painter.setBrush(QColor("white") if held else colour)
-            size = HANDLE + (2 if held else 0)
-            painter.drawRect(QRectF(place.x() - size, place.y() - size, 2 * size, 2 * size))
-
-    def _paint_name(self, painter: QPainter, number: int, zone: Zone, corners: QPolygonF) -> None:
-        to = "ignored" if zone.ignored else f"→ {zone.leads_to}" if zone.leads_to else "exit"
-        lines = [f"{number + 1} {zone.name}  {to}"]
-        if self.counts is not None and number < len(self.counts):
-            come, go = self.counts[number]
-            lines.append(f"{come} come in, {go} go out")
-        font = QFont(self.font())
-        painter.setFont(font)
-        metrics = painter.fontMetrics()
-        width = max(metrics.horizontalAdvance(line) for line in lines) + 12
-        height = metrics.height() * len(lines) + 6
-        middle = corners.boundingRect().center()
-        tag = QRectF(middle.x() - width / 2, middle.y() - height / 2, width, height)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(0, 0, 0, 170))
-        painter.drawRoundedRect(tag, 4, 4)
-        painter.setPen(QColor("white"))
-        painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, "\n".join(lines))
+        bad = QColor(self._theme.tokens.bad) if chosen and editing.problem() else None
+        paint_zone(painter, corners, number, zone, chosen=chosen, outline=bad)
+        if chosen and editing.draft is None:
+            paint_handles(painter, corners, zone_colour(number), editing.corner)
+        counts = self.counts[number] if self.counts is not None and number < len(self.counts) else None
+        painter.setFont(self.font())
+        paint_name(painter, corners.boundingRect().center(), number, zone, counts)
 
     def _paint_draft(self, painter: QPainter) -> None:
         draft, tokens = self._editing.draft, self._theme.tokens
         if draft is None:
             return
-        bad = bool(self._editing.problem())
-        colour = QColor(tokens.bad if bad else "white")
-        places = [self.place_of(point) for point in draft]
-        line = list(places)
+        colour = QColor(tokens.bad if self._editing.problem() else "white")
+        pen, closes = None, False
         if self._cursor is not None:
             closes = self._closes(self._cursor)
             pen = self.place_of(draft[0] if closes else self._snapped(self._cursor))
-            line.append(pen)
-            painter.setPen(QPen(QColor("black"), 3))
-            painter.setBrush(QColor(tokens.accents["tracks"]) if closes else Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(pen, 6, 6)
-            painter.setPen(QPen(colour, 1.5))
-            painter.drawEllipse(pen, 6, 6)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for shade, width in ((QColor("black"), 4), (colour, 2)):
-            painter.setPen(QPen(shade, width))
-            painter.drawPolyline(QPolygonF(line))
-        painter.setPen(QPen(QColor("black"), 1))
-        for at, place in enumerate(places):
-            painter.setBrush(QColor(tokens.accents["tracks"]) if not at else colour)
-            painter.drawRect(QRectF(place.x() - HANDLE, place.y() - HANDLE, 2 * HANDLE, 2 * HANDLE))
-
-    def _paint_text(self, painter: QPainter, text: str, *, bad: bool) -> None:
-        painter.setFont(self.font())
-        room = QRectF(self.rect()).adjusted(40, 24, -40, -24)
-        flags = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
-        place = painter.boundingRect(room, flags, text)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(90, 20, 20, 225) if bad else QColor(0, 0, 0, 190))
-        painter.drawRoundedRect(place.adjusted(-12, -8, 12, 8), 6, 6)
-        painter.setPen(QColor("white"))
-        painter.drawText(place, flags, text)
-
-
-_LINES = {
-    (True, False): Qt.PenStyle.SolidLine,
-    (False, False): Qt.PenStyle.DashLine,
-    (False, True): Qt.PenStyle.DotLine,
-    (True, True): Qt.PenStyle.DotLine,
-}
-"""By whether a zone leads anywhere, and is ignored: colour is not the only sign."""
-
-
-def _heat_image(heat: np.ndarray) -> QImage:
-    """Yellow where boxes are often, nothing where they never are."""
-    shade = np.zeros((*heat.shape, 4), np.uint8)
-    shade[..., :3] = (255, 214, 90)
-    shade[..., 3] = np.rint(150 * heat)
-    height, width = heat.shape
-    return QImage(shade.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
+        places = [self.place_of(point) for point in draft]
+        paint_draft(painter, places, pen, colour, QColor(tokens.accents["tracks"]), closes=closes)

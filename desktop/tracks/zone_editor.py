@@ -18,8 +18,9 @@ from desktop.tracks.model import TracksModel
 from desktop.tracks.zone_canvas import ZoneCanvas
 from desktop.tracks.zone_editing import ZoneEditing
 from desktop.tracks.zone_panel import ZonePanel
+from desktop.widgets.elided_label import ElidedLabel
 from desktop.widgets.field_editors import QuietComboBox
-from desktop.widgets.parts import icon_button, label
+from desktop.widgets.parts import icon_button
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ZoneEditor(QWidget):
         self.heat = icon_button(theme.icon("fire"), "Show where boxes are")
         self.heat.setCheckable(True)
         self.heat.toggled.connect(self._show_heat)
-        self.message = label("", "muted")
+        self.message = ElidedLabel("muted")
         bar = QHBoxLayout()
         bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
         bar.setSpacing(SPACE_S)

@@ -85,6 +85,18 @@ def moved(
     return tuple(zip((x + across).tolist(), (y + down).tolist(), strict=True))
 
 
+def nearest_side(polygon: Sequence[Point], point: Point) -> tuple[int, Point]:
+    """The side of an outline nearest to a point, and the point on it; side n begins at corner n."""
+    starts = np.asarray(polygon, np.float64)
+    ahead = np.roll(starts, -1, axis=0) - starts
+    along = ((np.asarray(point) - starts) * ahead).sum(axis=1) / np.maximum(
+        (ahead**2).sum(axis=1), 1e-9
+    )
+    feet = starts + np.clip(along, 0, 1)[:, None] * ahead
+    side = int(np.hypot(*(feet - np.asarray(point)).T).argmin())
+    return side, (float(feet[side, 0]), float(feet[side, 1]))
+
+
 def _apart(one: Point, other: Point) -> float:
     return float(np.hypot(one[0] - other[0], one[1] - other[1]))
 

@@ -18,7 +18,7 @@ from engine.tracks.tracklets import TrackState
 from engine.tracks.visits import END
 from engine.tracks.zone_counts import end_points, heat, zone_counts
 from engine.tracks.zone_files import fitted_zones, read_zones, write_zones, zones_of_labels
-from engine.tracks.zone_shapes import area, clipped, crossing_edges, moved, shape_problem
+from engine.tracks.zone_shapes import area, clipped, crossing_edges, moved, nearest_side, shape_problem
 from engine.tracks.zones import centres, end_zones
 
 HEAD = b'{"format": "triptych-zones", "version": %d, "cameras": '
@@ -60,6 +60,8 @@ def test_only_one_order_of_corners_on_a_circle_does_not_cross(rng: np.random.Gen
 
 def test_outlines_stay_in_the_picture() -> None:
     assert area(SQUARE) == 1600
+    assert nearest_side(SQUARE, (47, 30)) == (1, (50, 30))
+    assert nearest_side(SQUARE, (0, 60)) == (2, (10, 50))
     assert moved(SQUARE, -30, 100, 100, 80) == ((0, 40), (40, 40), (40, 80), (0, 80))
     assert clipped(((-5, 10), (120, 10), (120, 10.2), (50, 90)), 100, 80) == (
         (0, 10),
