@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PySide6.QtGui import QColor
 
 from desktop.widgets.timeline_segments import Segments, pack_lanes
 from engine.tracks.cameras import Camera
-from engine.tracks.overview import Span
+from engine.tracks.span_table import SpanTable
 
 MOST_LANES = 6
 """Of a camera's row; busier moments overlap."""
@@ -25,6 +26,12 @@ def colour_of(identity: int) -> QColor:
 def zone_colour(number: int) -> QColor:
     """A zone's, by its number in its camera; bright, as pictures are darker."""
     return QColor.fromHsvF((0.1 + 0.381966 * number) % 1, 0.6, 0.96)
+
+
+@lru_cache(maxsize=1 << 17)
+def _ink(identity: int) -> int:
+    """Its colour as 0xffRRGGBB."""
+    return colour_of(identity).rgb()
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Lanes:
 
 
 def lanes(
-    spans: Sequence[Span],
+    spans: SpanTable,
     cameras: Sequence[Camera],
     by: str,
     names: Mapping[int, str],
@@ -59,35 +66,34 @@ def lanes(
 
     ``names`` are what identities are called, where that is not their number.
     """
-    if not spans:
+    if not len(spans):
         return Lanes((), Segments(), np.zeros((0, 4)), {})
-    offsets = np.array([camera.offset for camera in cameras])
-    rates = np.array([camera.fps for camera in cameras])
-    of = np.array([span.camera for span in spans], np.int64)
-    starts = offsets[of] + np.array([span.first for span in spans]) / rates[of]
-    ends = offsets[of] + (np.array([span.last for span in spans]) + 1) / rates[of]
-    identities = np.array([span.identity for span in spans], np.int64)
-    keys = np.array([span.tracklet for span in spans], np.int64)
+    cameras = tuple(cameras)
+    of, keys = spans.column("camera"), spans.column("tracklet")
+    starts, ends = spans.times(cameras)
+    who = spans.identities(cameras)
+    known = np.array([_ink(identity) for identity in who.names.tolist()], np.uint32)
     if by == "identity":
-        order = np.lexsort((identities, starts))
-        row_of: dict[int, int] = {}
-        for at in order.tolist():
-            row_of.setdefault(int(identities[at]), len(row_of))
-        rows = np.array([row_of[identity] for identity in identities.tolist()], np.int64)
-        lane_of, count = of, len(cameras)
+        rows, lane_of, count = who.row_of, of, len(cameras)
+        row_of = {identity: row for row, identity in enumerate(who.names.tolist())}
         labels = tuple(names.get(identity, str(identity)) for identity in row_of)
     else:
         row_of = {at: at for at in range(len(cameras))}
         rows, lane_of = of, pack_lanes(of, starts, ends, MOST_LANES)
         count = int(lane_of.max()) + 1
         labels = tuple(camera.name for camera in cameras)
-    known = {identity: colour_of(identity).rgb() for identity in set(identities.tolist())}
-    colours = np.array([known[identity] for identity in identities.tolist()], np.uint32)
+    colours = known[who.row_of]
     gaps = [
-        (rows[at], lane_of[at], offsets[c] + low / rates[c], offsets[c] + (high + 1) / rates[c])
-        for at, span in enumerate(spans)
-        for c in (span.camera,)
-        for low, high in span.gaps
+        (
+            rows[at],
+            lane_of[at],
+            camera.offset + low / camera.fps,
+            camera.offset + (high + 1) / camera.fps,
+        )
+        for tracklet, holes in spans.gaps.items()
+        for at in (spans.row_of(tracklet),)
+        for camera in (cameras[of[at]],)
+        for low, high in holes
     ]
     return Lanes(
         labels,

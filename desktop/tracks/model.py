@@ -17,6 +17,7 @@ from engine.tracks.cameras import Camera
 from engine.tracks.edits import confirmed_changed
 from engine.tracks.overview import FrameIndex, Span, duration, spans
 from engine.tracks.scene import DATABASE, Edit, ResultInfo, Scene
+from engine.tracks.span_table import SpanTable
 from engine.tracks.tracklets import Delta, TrackState
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Loaded:
     result: ResultInfo | None
     state: TrackState | None
     index: FrameIndex | None
-    spans: dict[int, Span]
+    spans: SpanTable
 
 
 def load(scene: Scene, result: int | None) -> Loaded:
@@ -39,9 +40,9 @@ def load(scene: Scene, result: int | None) -> Loaded:
     known = scene.results()
     wanted = [info for info in known if result is None or info.id == result]
     if not wanted:
-        return Loaded(scene, None, None, None, {})
+        return Loaded(scene, None, None, None, SpanTable())
     state = scene.state(wanted[-1].id)
-    found = {span.tracklet: span for span in spans(state)}
+    found = SpanTable(spans(state))
     return Loaded(scene, wanted[-1], state, FrameIndex(state), found)
 
 
@@ -112,9 +113,9 @@ class TracksModel(QObject):
         return None if self._loaded is None else self._loaded.index
 
     @property
-    def spans(self) -> list[Span]:
+    def spans(self) -> SpanTable:
         """Of all tracklets."""
-        return [] if self._loaded is None else list(self._loaded.spans.values())
+        return SpanTable() if self._loaded is None else self._loaded.spans
 
     def span(self, tracklet: int) -> Span | None:
         """Of one tracklet."""
@@ -277,9 +278,7 @@ class TracksModel(QObject):
         assert self.state is not None
         touched = np.unique(np.concatenate([delta.before, delta.after, delta.tracklets]))
         names = [name for name in touched.tolist() if name != NO_TRACK]
-        for name in names:
-            self._loaded.spans.pop(name, None)
-        self._loaded.spans.update({span.tracklet: span for span in spans(self.state, names)})
+        self._loaded.spans.replace(names, spans(self.state, names))
         before, self.selection = self.selection, tuple(t for t in self.selection if self.span(t))
         self.changed.emit()
         if before != self.selection:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
@@ -26,6 +27,7 @@ from desktop.widgets.timeline import clock
 from engine.tracks.cameras import Camera
 from engine.tracks.overview import Span
 from engine.tracks.scene import Edit
+from engine.tracks.span_table import SpanTable
 
 Index = QModelIndex | QPersistentModelIndex
 HEADS = ("Identity", "Cameras", "From", "To")
@@ -35,34 +37,47 @@ FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDP", "IDR", "IDSW", "Frag")
 
 
 class IdentityTable(QAbstractTableModel):
-    """A row an identity, by its first appearance."""
+    """A row an identity, by its first appearance; texts are made of what is in sight only.
+
+    Attributes
+    ----------
+    rows
+        Identities.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[tuple[int, str, str, str]] = []
+        self.rows: list[int] = []
+        self._times: list[tuple[float, float]] = []
+        self._spans, self._cameras = SpanTable(), tuple[Camera, ...]()
         self._confirmed: frozenset[int] = frozenset()
 
     def fill(
-        self, spans: Sequence[Span], cameras: Sequence[Camera], confirmed: frozenset[int], wanted: str
+        self, spans: SpanTable, cameras: Sequence[Camera], confirmed: frozenset[int], wanted: str
     ) -> None:
         """Other tracks; ``wanted`` filters by number or camera."""
-        groups: dict[int, list[Span]] = {}
-        for span in spans:
-            groups.setdefault(span.identity, []).append(span)
-        rows = []
-        for identity, own in groups.items():
-            seen = sorted({span.camera for span in own})
-            names = ", ".join(cameras[at].name for at in seen)
-            if wanted and wanted != str(identity) and wanted.lower() not in names.lower():
-                continue
-            starts = [cameras[s.camera].offset + s.first / cameras[s.camera].fps for s in own]
-            ends = [cameras[s.camera].offset + (s.last + 1) / cameras[s.camera].fps for s in own]
-            first, last = min(starts), max(ends)
-            rows.append((first, (identity, names, clock(first), clock(last))))
         self.beginResetModel()
-        self.rows = [row for _, row in sorted(rows)]
-        self._confirmed = confirmed
+        self._spans, self._cameras, self._confirmed = spans, tuple(cameras), confirmed
+        who = spans.identities(self._cameras)
+        shown = np.ones(len(who.names), bool)
+        if wanted:
+            named = np.array([wanted.lower() in camera.name.lower() for camera in cameras], bool)
+            shown[:] = False
+            if len(spans):
+                shown[who.row_of[named[spans.column("camera")]]] = True
+            shown |= who.names.astype(str) == wanted
+        self.rows = who.names[shown].tolist()
+        self._times = list(zip(who.first[shown].tolist(), who.last[shown].tolist(), strict=True))
         self.endResetModel()
+
+    def _text(self, row: int, column: int) -> str:
+        identity = self.rows[row]
+        if column == 0:
+            return f"✓ {identity}" if identity in self._confirmed else str(identity)
+        if column == 1:
+            seen = np.unique(self._spans.column("camera")[self._spans.column("identity") == identity])
+            return ", ".join(self._cameras[at].name for at in seen.tolist())
+        return clock(self._times[row][column - 2])
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         """Identities."""
@@ -74,13 +89,11 @@ class IdentityTable(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, and the identity's colour."""
-        row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            text = str(row[index.column()])
-            return f"✓ {text}" if not index.column() and row[0] in self._confirmed else text
+            return self._text(index.row(), index.column())
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             spot = QPixmap(10, 10)
-            spot.fill(colour_of(row[0]))
+            spot.fill(colour_of(self.rows[index.row()]))
             return spot
         return None
 
@@ -137,7 +150,7 @@ class IdentitiesPanel(QWidget):
         assert isinstance(layout, QVBoxLayout)
         layout.addWidget(card, 1)
 
-    def fill(self, spans: Sequence[Span], cameras: Sequence[Camera], confirmed: frozenset[int]) -> None:
+    def fill(self, spans: SpanTable, cameras: Sequence[Camera], confirmed: frozenset[int]) -> None:
         """Other tracks."""
         self.table.fill(spans, cameras, confirmed, self.filter.text().strip())
         self.count.setText(f"{len(self.table.rows):,} identities, {len(spans):,} tracklets")
@@ -164,7 +177,7 @@ class IdentitiesPanel(QWidget):
         if len(spans) > MOST_LINES:
             lines.append(f"and {len(spans) - MOST_LINES} more")
         self.facts.setText("\n".join(lines))
-        at = next((n for n, row in enumerate(self.table.rows) if row[0] == identity), -1)
+        at = next((n for n, row in enumerate(self.table.rows) if row == identity), -1)
         if at >= 0 and self.view.currentIndex().row() != at:
             model = self.view.selectionModel()
             model.blockSignals(True)
@@ -174,7 +187,7 @@ class IdentitiesPanel(QWidget):
 
     def _row(self, current: QModelIndex, _before: QModelIndex) -> None:
         if current.isValid():
-            self.chosen.emit(self.table.rows[current.row()][0])
+            self.chosen.emit(self.table.rows[current.row()])
 
 
 class EditsPanel(QWidget):

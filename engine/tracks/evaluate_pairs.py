@@ -141,9 +141,11 @@ def _side(what: str, boxes: Boxes, times: Int64Array, ids_are_global: bool) -> S
             f"Some {what} boxes belong to no track; tracks were not compared.",
             "Run a tracker on them first.",
         )
-    keys = np.stack([boxes.tracks if ids_are_global else boxes.cameras, boxes.tracks], axis=1)
-    names, ids = np.unique(keys, axis=0, return_inverse=True)
-    ids = ids.reshape(-1)
+    names, ids = np.unique(boxes.tracks, return_inverse=True)
+    if not ids_are_global:
+        _, camera = np.unique(boxes.cameras, return_inverse=True)
+        keys, ids = np.unique(camera * max(len(names), 1) + ids, return_inverse=True)
+        names = names[keys % max(len(names), 1)]
     order = np.lexsort((ids, times))
     twice = (np.diff(times[order]) == 0) & (np.diff(ids[order]) == 0)
     if twice.any():
@@ -154,7 +156,7 @@ def _side(what: str, boxes: Boxes, times: Int64Array, ids_are_global: bool) -> S
             "Import the file with de-duplication.",
         )
     lengths = np.bincount(ids, minlength=len(names))
-    return Side(order, times[order], ids[order], names[:, 1], lengths)
+    return Side(order, times[order], ids[order], names, lengths)
 
 
 def _overlaps(
