@@ -15,7 +15,10 @@ def configure_associate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", type=Path, metavar="SCENE_DIR", help="the folder of a scene")
     parser.add_argument("--result", default="", metavar="NAME", help="of the scene; the newest")
     parser.add_argument(
-        "--zones", choices=("on", "off"), default="on", help="whether zones say where things go; on"
+        "--zones",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="whether zones say where things go; auto: where any leads to a camera",
     )
     parser.add_argument(
         "--least", type=float, metavar="S", help="seconds from camera to camera; 0; negative: overlap"

@@ -14,6 +14,7 @@ from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
 from engine.tracks.association import AssociateOptions, Association, missing
 from engine.tracks.boxes import Int64Array
+from engine.tracks.obstacles import obstacles
 from engine.tracks.reassociation import Reassociation
 from engine.tracks.scene import ResultInfo, Scene
 from engine.tracks.tracklets import ADDED, TrackState
@@ -46,7 +47,7 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
     zones, ways and travel times are those that the scene's cameras say. Saves the links as
     JSON, unsure ones marked, and what should be at another camera and is not. Returns the metrics
     ``result``, ``name``, ``tracklets``, ``identities``, ``in_several_cameras``, ``links``, ``unsure``,
-    ``missing``, ``seconds``.
+    ``missing``, ``seconds``. Warns of what keeps cameras apart (:mod:`engine.tracks.obstacles`).
 
     Raises
     ------
@@ -63,6 +64,9 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         rows, tracklets = _rows(state)
         network = Reassociation(scene.detections, scene.cameras, params.options)
         done = network.run(state, ctx.check)
+        notes = obstacles(done.visits, scene.cameras, params.options.most_seconds)
+        for note in notes:
+            ctx.warn(note)
         visits, found, identities = done.visits, done.found, done.identities
         # Beyond the identities, so that the two can be told apart.
         offset = len(set(identities.values())) + 1

@@ -52,8 +52,9 @@ class AssociateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    zones: Literal["on", "off"] = Field(
-        default="on", description="Whether zones say where things come from and go to."
+    zones: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether zones say where things come from and go to; auto: where any leads.",
     )
     least_seconds: float = Field(
         default=0.0, ge=-3600, le=86_400,
@@ -183,7 +184,9 @@ def associate(
     options = options or AssociateOptions()
     start = ways_of(cameras, options.least_seconds, options.most_seconds)
     ways = start if observed is None or not options.learn else learnt_ways(start, *observed)
-    known = np.isfinite(ways.least).any() or np.any(ways.overlapping)
+    known = bool(np.isfinite(ways.least).any() or np.any(ways.overlapping))
+    if options.zones == "auto":
+        options = options.model_copy(update={"zones": "on" if known else "off"})
     if options.zones == "on" and len(cameras) > 1 and not known:
         raise invalid_input(
             "No zone leads to another camera, so nothing can be said about ways between them; nothing "

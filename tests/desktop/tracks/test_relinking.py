@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from desktop.tracks.page import TracksPage
-from engine.tracks.boxes import concatenate
+from engine.tracks.boxes import Boxes, concatenate
 from engine.tracks.cameras import Camera, Zone
 from engine.tracks.scene import Scene
 from tests.desktop.tracks.support import SECONDS, key, settled
@@ -20,11 +20,11 @@ RED, GREEN, BLUE = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8)
 
 
 def opened(
-    qtbot: QtBot, make: Callable[[], TracksPage], folder: Path, *, zones: bool = True
+    qtbot: QtBot, make: Callable[[], TracksPage], folder: Path, *, looks: bool = True
 ) -> TracksPage:
     """Red and green go from a to b; as it is, red is two and green is one with another at a."""
     cameras = [
-        Camera("a", fps=10, width=300, height=200, zones=(Zone("east", EAST, "b"),) if zones else ()),
+        Camera("a", fps=10, width=300, height=200, zones=(Zone("east", EAST, "b"),)),
         Camera("b", fps=10, width=300, height=200),
     ]
     with Scene.create(folder, cameras) as scene:
@@ -32,7 +32,8 @@ def opened(
             piece(0, 0, RED), piece(1, 50, RED), piece(0, 300, GREEN), piece(1, 350, GREEN),
             piece(0, 700, BLUE),
         ]  # fmt: skip
-        scene.add_detections(concatenate(pieces), "made up")
+        boxes = concatenate(pieces)
+        scene.add_detections(boxes if looks else Boxes(**boxes.columns()), "made up")
         scene.add_result("given", list(range(50)), np.repeat([1, 2, 3, 4, 5], 10), {4: 3, 5: 3})
     page = make()
     page.accept([folder])
@@ -97,13 +98,13 @@ def test_the_list_follows_edits_and_respects_them(
     assert page.relink.text.text() == "Linking again would change nothing."
 
 
-def test_without_zones_it_says_why_not(
+def test_without_appearances_it_says_why_not(
     qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
 ) -> None:
-    page = opened(qtbot, make, tmp_path / "scene", zones=False)
+    page = opened(qtbot, make, tmp_path / "scene", looks=False)
     told: list[str] = []
     page._services.notifications.posted.connect(lambda note: told.append(note.text))
     page.relink.begin.click()
     looked(qtbot, page)
-    assert "No zone leads to another camera" in told[0]
+    assert "no appearances" in told[0]
     assert page.relink.begin.isVisible()

@@ -249,7 +249,7 @@ def test_nothing_one_visit_and_no_zones() -> None:
     assert associate(seen((0, OUTSIDE, 1, 0, 5)), road()).identities.tolist() == [0]
     plain = [Camera("a"), Camera("b")]
     with pytest.raises(EngineError, match="No zone leads to another camera"):
-        associate(seen((0, UNKNOWN, UNKNOWN, 0, 5)), plain)
+        associate(seen((0, UNKNOWN, UNKNOWN, 0, 5)), plain, AssociateOptions(zones="on"))
     assert (
         len(associate(seen((0, UNKNOWN, UNKNOWN, 0, 5)), plain, AssociateOptions(zones="off")).links)
         == 0
