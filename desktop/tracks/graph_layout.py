@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -23,6 +24,10 @@ def places(cameras: Sequence[Camera]) -> list[Point]:
     joined = np.isfinite(ways.least)
     if ways.overlapping is not None:
         joined = joined | ways.overlapping
+    if not joined.any():
+        across = math.ceil(math.sqrt(count))
+        grid = [(STEP * (at % across), STEP * (at // across)) for at in range(count)]
+        return [camera.place or grid[at] for at, camera in enumerate(cameras)]
     steps = _steps(joined | joined.T)
     centred = np.eye(count) - 1 / count
     values, vectors = np.linalg.eigh(-0.5 * centred @ (steps**2) @ centred)

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 132.0, 78.0
 """Of a camera, in the units of places."""
-ROOM_ASIDE, ROOM_ABOVE = 95.0, 60.0
+ROOM_ASIDE, ROOM_ABOVE = 76.0, 60.0
+"""Logical pixels around all cameras, for the names of their zones."""
 PORT, REACH = 7.0, 12.0
 BEND = 55.0
-ASIDE, BESIDE = 5.0, 13.0
+ASIDE, BESIDE = 5.0, 24.0
 """Logical pixels by which a way is beside the one back, and its words beside it."""
 LEAST_DRAG = 4.0
 STEP, BIG_STEP = 10.0, 50.0
@@ -76,12 +77,13 @@ class GraphView(QWidget):
             return
         places = [self._editing.place(at) for at in range(len(self._editing.cameras))]
         left, top = min(x for x, _ in places), min(y for _, y in places)
-        wide = max(x for x, _ in places) - left + WIDTH + 2 * ROOM_ASIDE
-        high = max(y for _, y in places) - top + HEIGHT + 2 * ROOM_ABOVE
-        self._scale = min(self.width() / wide, self.height() / high, 1.2)
+        wide = max(x for x, _ in places) - left + WIDTH
+        high = max(y for _, y in places) - top + HEIGHT
+        room = max(1.0, self.width() - 2 * ROOM_ASIDE), max(1.0, self.height() - 2 * ROOM_ABOVE)
+        self._scale = min(room[0] / wide, room[1] / high, 1.2)
         self._corner = QPointF(
-            (self.width() - wide * self._scale) / 2 - (left - ROOM_ASIDE - WIDTH / 2) * self._scale,
-            (self.height() - high * self._scale) / 2 - (top - ROOM_ABOVE - HEIGHT / 2) * self._scale,
+            (self.width() - wide * self._scale) / 2 - (left - WIDTH / 2) * self._scale,
+            (self.height() - high * self._scale) / 2 - (top - HEIGHT / 2) * self._scale,
         )
 
     def box(self, camera: int) -> QRectF:

@@ -84,18 +84,19 @@ class ZoneEditing(QObject):
 
     @property
     def size(self) -> tuple[float, float]:
-        """Of the camera's pictures; without any, all of its boxes are within."""
-        camera = self.shown_camera
-        if camera is None:
-            return UNKNOWN_SIZE
+        """Of the camera's pictures."""
+        return UNKNOWN_SIZE if self.shown_camera is None else self.size_of(self.camera)
+
+    def size_of(self, at: int) -> tuple[float, float]:
+        """Of the pictures of any camera; without any, all of its boxes are within."""
+        camera, scene = self.cameras[at], self._model.scene
         if camera.width and camera.height:
             return float(camera.width), float(camera.height)
-        if self.picture is not None:
+        if self.picture is not None and at == self.camera:
             return self.picture
-        scene = self._model.scene
         assert scene is not None
         boxes = scene.detections
-        own = boxes.xywh[boxes.cameras == self.camera]
+        own = boxes.xywh[boxes.cameras == at]
         right, bottom = (own[:, :2] + own[:, 2:]).max(axis=0) if len(own) else (0.0, 0.0)
         return max(UNKNOWN_SIZE[0], float(right)), max(UNKNOWN_SIZE[1], float(bottom))
 
@@ -327,6 +328,20 @@ class ZoneEditing(QObject):
             f"Zones of {one} copied to {other}",
             lambda cameras: say.copied_zones(cameras, self.camera, target),
         )
+
+    def add_zones(self, zones: Mapping[int, Sequence[Zone]], text: str) -> bool:
+        """Further zones of some cameras, where there is none yet; False where none is left over."""
+        changed: dict[int, Camera] = {}
+        for at, wanted in zones.items():
+            camera = self.cameras[at]
+            for zone in wanted:
+                middle = np.array([zone.polygon], np.float64).mean(axis=1)
+                if camera.zone_of(middle)[0] < 0:
+                    named = replace(zone, name=say.free_zone_name(camera, zone.name))
+                    camera = camera.with_zones((*camera.zones, named))
+            if camera.zones != self.cameras[at].zones:
+                changed[at] = camera
+        return bool(changed) and self._edit(text, lambda _cameras: changed)
 
     def put(self, zones: Mapping[int, tuple[Zone, ...]], text: str) -> bool:
         """Zones of a file instead of those of some cameras."""

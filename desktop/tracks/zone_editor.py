@@ -98,6 +98,7 @@ class ZoneEditor(QWidget):
         layout.addWidget(self.canvas, 1)
         self.panel.import_wanted.connect(self.ask_import)
         self.panel.export_wanted.connect(self.ask_export)
+        self.panel.suggest_wanted.connect(self.suggest)
         self.editing.shown.connect(self._shown)
         self.editing.changed.connect(self._changed)
         model.opened.connect(self._opened)
@@ -243,6 +244,27 @@ class ZoneEditor(QWidget):
         self.canvas.counts = counts
         self.panel.show_counts(counts)
         self.canvas.update()
+
+    def suggest(self, everywhere: bool) -> None:
+        """Zones around places where many tracklets begin and end, where there are none yet."""
+        if self._ends is None:
+            return
+        from engine.tracks.zone_suggestions import suggested_zones
+
+        found, told = {}, ""
+        for at in range(len(self.editing.cameras)) if everywhere else [self.editing.camera]:
+            try:
+                found[at] = suggested_zones(self._ends[at], *self.editing.size_of(at))
+            except EngineError as error:
+                told = f"{self.editing.cameras[at].name}: {error.message}"
+                if not everywhere:
+                    self._tell(error)
+                    return
+        many = "all cameras" if everywhere else self.editing.cameras[self.editing.camera].name
+        if not self.editing.add_zones(found, f"Zones suggested for {many}"):
+            told = told or "Where many tracklets begin and end there are zones already."
+        if told:
+            self._say(told)
 
     # --- files --------------------------------------------------------------------------------------
 

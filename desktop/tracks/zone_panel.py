@@ -40,10 +40,13 @@ class ZonePanel(QWidget):
     ----------
     import_wanted, export_wanted
         The buttons.
+    suggest_wanted
+        Zones from tracks, for all cameras or the one that is shown.
     """
 
     import_wanted = Signal()
     export_wanted = Signal()
+    suggest_wanted = Signal(bool)
 
     def __init__(self, theme: Theme, editing: ZoneEditing) -> None:
         super().__init__()
@@ -85,6 +88,12 @@ class ZonePanel(QWidget):
         self.menu = QMenu(self.copy)
         self.copy.setMenu(self.menu)
         self.menu.aboutToShow.connect(self._fill_menu)
+        self.suggest = button("Suggest zones", lambda: None, "", theme.icon("magic-wand"))
+        self.suggest.setToolTip("Around places where many tracklets begin and end")
+        choices = QMenu(self.suggest)
+        choices.addAction("For this camera").triggered.connect(lambda: self.suggest_wanted.emit(False))
+        choices.addAction("For all cameras").triggered.connect(lambda: self.suggest_wanted.emit(True))
+        self.suggest.setMenu(choices)
         self.load = button("Import…", self.import_wanted.emit, "", theme.icon("download-simple"))
         self.load.setToolTip("JSON, or a label image of the AI City Challenge (PNG)")
         self.save = button("Export…", self.export_wanted.emit, "", theme.icon("export"))
@@ -107,6 +116,7 @@ class ZonePanel(QWidget):
         layout.addWidget(self.outside)
         layout.addLayout(row)
         layout.addLayout(form)
+        layout.addWidget(self.suggest)
         layout.addWidget(self.copy)
         layout.addLayout(files)
         layout.addWidget(self.keys)
@@ -186,6 +196,7 @@ class ZonePanel(QWidget):
         self.copy.setEnabled(bool(editing.cameras) and len(editing.cameras) > 1)
         self.save.setEnabled(any(camera.zones for camera in editing.cameras))
         self.load.setEnabled(bool(editing.cameras))
+        self.suggest.setEnabled(self.counts is not None)
 
     def _row(self, row: int) -> None:
         self._editing.select(row if row >= 0 else NOTHING)

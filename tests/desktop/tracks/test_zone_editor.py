@@ -257,3 +257,34 @@ def test_zones_are_drawn_on_the_frame_at_the_playhead(
     page.stage.set_time(0.5)
     qtbot.waitUntil(lambda: canvas.picture.pixelColor(80, 40).red() > 150, timeout=SECONDS)
     assert page.zones.panel.outside.text().startswith("Track the scene")
+
+
+def test_zones_are_suggested_where_there_are_none(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    """Twelve go from left to right, at one camera of three."""
+    cameras = [Camera(name, fps=10, width=640, height=360, frames=900) for name in "abc"]
+    with Scene.create(tmp_path / "scene", cameras) as scene:
+        frames = np.concatenate([60 * n + np.arange(56) for n in range(12)])
+        x = np.tile(11.0 * np.arange(56), 12)
+        xywh = np.stack([x - 10, 150 + 5.0 * (frames // 60), 0 * x + 30, 0 * x + 30], axis=1)
+        scene.add_detections(Boxes.of(frames, xywh), "made up")
+        scene.add_result("given", np.arange(len(x)), np.repeat(np.arange(12), 56))
+    page = opened(qtbot, make, tmp_path / "scene")
+    canvas = in_zones(qtbot, page)
+    panel = page.zones.panel
+    panel.suggest_wanted.emit(True)
+    assert {zone.name for zone in zones(page)} == {"left", "right"}
+    assert zones(page, 1) == ()
+    assert (
+        "b: 0 tracklets are too few" in page.zones.message.text() or "c: 0" in page.zones.message.text()
+    )
+    assert sorted(canvas.counts[:2]) == [(0, 12), (12, 0)]
+    panel.suggest_wanted.emit(False)
+    assert "there are zones already" in page.zones.message.text()
+    assert len(zones(page)) == 2
+    page.zones.editing.show(1)
+    panel.suggest_wanted.emit(False)
+    assert "0 tracklets are too few" in told(page)
+    key(page, "Z")
+    assert zones(page) == ()

@@ -13,12 +13,14 @@ import pytest
 from engine.errors import EngineError
 from engine.tracks.boxes import Boxes
 from engine.tracks.cameras import Camera, Zone
+from engine.tracks.synthetic import make_scene
 from engine.tracks.track_motion import flatten
 from engine.tracks.tracklets import TrackState
 from engine.tracks.visits import END
-from engine.tracks.zone_counts import end_points, heat, zone_counts
+from engine.tracks.zone_counts import EndPoints, end_points, heat, zone_counts
 from engine.tracks.zone_files import fitted_zones, read_zones, write_zones, zones_of_labels
 from engine.tracks.zone_shapes import area, clipped, crossing_edges, moved, nearest_side, shape_problem
+from engine.tracks.zone_suggestions import suggested_zones
 from engine.tracks.zones import centres, end_zones
 
 HEAD = b'{"format": "triptych-zones", "version": %d, "cameras": '
@@ -98,6 +100,36 @@ def test_counts_follow_the_rule_of_the_association(rng: np.random.Generator) -> 
     assert min(*entered, *left) > 0
     nothing = zone_counts(end_points(flat, 5), camera)
     assert nothing[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_suggested_zones_are_the_arms(seed: int) -> None:
+    """Of a synthetic crossing: where its four roads leave the picture, told from tracks alone."""
+    made = make_scene("medium", seed, seconds=300.0, cameras=2)
+    truth = made.truth
+    _, names = np.unique(np.stack([truth.cameras, truth.tracks]), axis=1, return_inverse=True)
+    flat = flatten(TrackState(truth, names.reshape(-1), {}))
+    for at, camera in enumerate(made.cameras):
+        ends = end_points(flat, at)
+        found = camera.with_zones(suggested_zones(ends, camera.width, camera.height))
+        assert 3 <= len(found.zones) <= 5
+        assert ("left" if at else "right") in {zone.name for zone in found.zones}
+        assert all(not shape_problem(z.polygon, camera.width, camera.height) for z in found.zones)
+        points = np.concatenate([ends.first[:, 0], ends.last[:, 0]])
+        there, wanted = found.zone_of(points), camera.zone_of(points)
+        assert (there >= 0).mean() > 0.85
+        # Each suggested zone is about one road.
+        for number in range(len(found.zones)):
+            assert np.bincount(wanted[there == number] + 1).max() > 0.9 * (there == number).sum()
+
+
+def test_nothing_is_suggested_from_little() -> None:
+    few = EndPoints(np.zeros((3, 5, 2)), np.zeros((3, 5, 2)))
+    with pytest.raises(EngineError, match="3 tracklets are too few"):
+        suggested_zones(few, 100, 100)
+    inside = EndPoints(np.full((40, 5, 2), 50.0), np.full((40, 5, 2), 52.0))
+    with pytest.raises(EngineError, match="near the picture's border"):
+        suggested_zones(inside, 100, 100)
 
 
 def test_heat_is_where_boxes_are() -> None:
