@@ -40,6 +40,7 @@ PARTIAL_SUFFIX = ".partial"
 _EXTENSIONS = {
     "application/json": ".json",
     "application/x-npz": ".npz",
+    "application/x-onnx": ".onnx",
     "application/x-safetensors": ".safetensors",
     "application/zip": ".zip",
     "image/jpeg": ".jpg",

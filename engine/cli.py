@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import __version__
+from engine.adapt_command import configure_adapt, run_adapt
 from engine.associate_command import configure_associate, run_associate
 from engine.bench_command import configure_bench, run_bench
 from engine.convert_command import configure_convert, run_convert
@@ -364,6 +365,7 @@ class Command:
 COMMANDS = {
     "generate": Command("generate pictures from a prompt", _configure_generate, _generate),
     "align": Command("make a picture better by rewards", _configure_align, _align),
+    "adapt": Command("teach Triptych how your things look", configure_adapt, run_adapt),
     "taste": Command("teach Triptych which pictures you like", configure_taste, learn_taste),
     "recover": Command("people in photos and videos as bodies", configure_recover, run_recover),
     "detect": Command("find and describe things in videos", configure_detect, run_detect),

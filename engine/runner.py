@@ -45,6 +45,7 @@ BUILTIN_MODULES = (
     "engine.tracks.detect_job",
     "engine.tracks.track_job",
     "engine.tracks.associate_job",
+    "engine.adapt.train_job",
 )
 """Modules that register the job kinds of Triptych itself when they are imported."""
 

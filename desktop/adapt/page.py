@@ -12,6 +12,7 @@ class AdaptPage(UnbuiltPage):
     title = "Adapt"
     icon = "graduation-cap"
     promise = (
-        "This workspace is not built yet in this version; it will teach the other three workspaces "
-        "from your own labelled data and say honestly whether the result is better."
+        "This workspace is not built yet in this version. On the command line, triptych adapt train "
+        "learns how your things look and says honestly whether the result is better; the Tracks page "
+        "takes the file it makes as an appearance."
     )

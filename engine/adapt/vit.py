@@ -200,7 +200,7 @@ class ViT(nn.Module):
             )
         tokens, config = self.patch_embed(x), self.config
         before = [
-            token.expand(len(x), -1, -1)
+            token.expand(x.shape[0], -1, -1)
             for token in (self.cls_token, self.reg_token)
             if token is not None
         ]
