@@ -89,8 +89,8 @@ class IdentityTable(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, and the identity's colour."""
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(index.row(), index.column())
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return self._text(index.row(), index.column())  # names of cameras may not fit
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             spot = QPixmap(10, 10)
             spot.fill(colour_of(self.rows[index.row()]))
@@ -133,7 +133,7 @@ class IdentitiesPanel(QWidget):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 76), (2, 62), (3, 62)):
+        for column, width in ((0, 74), (2, 61), (3, 61)):
             self.view.setColumnWidth(column, width)
         self.view.selectionModel().currentRowChanged.connect(self._row)
         self.facts = label("Nothing is selected.", "muted", wrap=True)
