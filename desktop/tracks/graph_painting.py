@@ -62,7 +62,10 @@ def paint_camera(
     painter.setFont(scaled(font, 0.9))
     painter.setPen(QColor(tokens.muted))
     lower = QRectF(QPointF(box.left(), box.center().y()), box.bottomRight()).adjusted(0, -4, 0, -8)
-    painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, f"clock {camera.offset:+.1f} s")
+    clock = f"clock {camera.offset:+.1f} s"
+    if painter.fontMetrics().horizontalAdvance(clock) > room:
+        clock = f"{camera.offset:+.1f} s"
+    painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, clock)
 
 
 def paint_dot(

@@ -341,7 +341,7 @@ class ZoneEditing(QObject):
                     camera = camera.with_zones((*camera.zones, named))
             if camera.zones != self.cameras[at].zones:
                 changed[at] = camera
-        return bool(changed) and self._edit(text, lambda _cameras: changed)
+        return bool(changed) and self._model.edit_cameras(text, lambda _cameras: changed)
 
     def put(self, zones: Mapping[int, tuple[Zone, ...]], text: str) -> bool:
         """Zones of a file instead of those of some cameras."""

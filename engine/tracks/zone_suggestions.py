@@ -23,6 +23,8 @@ LEAST_SHARE = 0.04
 """Of all ends, that a zone needs."""
 MOST = 1500
 """Ends that are looked at."""
+PLAIN = 0.012
+"""Of the diagonal, by which an outline may be off the hull for having fewer corners."""
 ROOM = 0.03
 """Of the diagonal, by which a zone is larger than the ends in it."""
 
@@ -85,6 +87,7 @@ def suggested_zones(ends: EndPoints, width: float, height: float) -> tuple[Zone,
 
 def _around(points: Float64Array, width: float, height: float) -> tuple[tuple[float, float], ...]:
     """The convex hull of points with room around, and out to the border that is next to them."""
+    import cv2
     from scipy.spatial import ConvexHull
 
     room, size = ROOM * float(np.hypot(width, height)), np.array([width, height])
@@ -99,7 +102,8 @@ def _around(points: Float64Array, width: float, height: float) -> tuple[tuple[fl
                 out[:, axis] = edge
                 wide = np.concatenate([wide, out])
     wide = np.clip(wide, 0, size)
-    hull = wide[ConvexHull(wide).vertices]
+    hull = wide[ConvexHull(wide).vertices].astype(np.float32)
+    hull = cv2.approxPolyDP(hull, PLAIN * float(np.hypot(width, height)), True).reshape(-1, 2)
     return clipped([(round(float(x), 1), round(float(y), 1)) for x, y in hull], width, height)
 
 
