@@ -58,5 +58,6 @@ def _words(figures: Mapping[str, Any]) -> str:
         f"{figures['tracklets']} tracklets are {figures['identities']} objects, "
         f"{figures['in_several_cameras']} of them in several cameras; {figures['unsure']} of "
         f"{figures['links']} links are unsure, {figures['missing']} times one is missing where it "
-        f"should be. The scene has them as {figures['name']!r}."
+        f"should be; {figures['left_out']} were left out: no other camera can have seen them. "
+        f"The scene has them as {figures['name']!r}."
     )

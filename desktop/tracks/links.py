@@ -29,6 +29,17 @@ def read_links(project: Project, result: ResultInfo) -> list[Link]:
     EngineError
         ``bad_file`` when their file is damaged.
     """
+    return sorted(
+        _read(project, result, "links"), key=lambda link: (not link["unsure"], link["leaves"])
+    )
+
+
+def read_left_out(project: Project, result: ResultInfo) -> list[Link]:
+    """Tracklets that took no part in making the links, and why; by time."""
+    return sorted(_read(project, result, "left_out"), key=lambda one: one["begins"])
+
+
+def _read(project: Project, result: ResultInfo, what: str) -> list[Link]:
     job = result.about.get("job")
     if "associated" not in result.about or not isinstance(job, str):
         return []
@@ -37,8 +48,8 @@ def read_links(project: Project, result: ResultInfo) -> list[Link]:
     except EngineError:
         return []  # made on the command line, or removed: there is nothing to review
     try:
-        links = json.loads(path.read_text())["links"]
-        return sorted(links, key=lambda link: (not link["unsure"], link["leaves"]))
+        found: list[Link] = json.loads(path.read_text()).get(what, [])
+        return [{**one, "unsure": one.get("unsure", [])} for one in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise bad_file(
             "The links between the cameras cannot be read; the tracks are not affected.",
@@ -63,10 +74,13 @@ class LinksPanel(QWidget):
         ``(first tracklet, second tracklet, seconds)``: a link, and when it is left.
     judged
         ``(first, second, right)``.
+    shown
+        ``(tracklets, seconds)`` that were left out, and when they begin.
     """
 
     chosen = Signal(int, int, float)
     judged = Signal(int, int, bool)
+    shown = Signal(object, float)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -110,12 +124,25 @@ class LinksPanel(QWidget):
         for item in (self.right, self.wrong):
             item.setEnabled(bool(links))
 
+    def show_left_out(self, tracklets: Sequence[Link]) -> None:
+        """Those that took no part, below the links that are shown."""
+        for one in tracklets:
+            names = ", ".join(map(str, one["tracklets"]))
+            item = QListWidgetItem(f"Left out: tracklet {names} of {one['camera']}\n{one['why']}")
+            item.setData(Qt.ItemDataRole.UserRole, one)
+            self.list.addItem(item)
+        if tracklets:
+            many = f"{len(tracklets):,} objects" if len(tracklets) > 1 else "one object"
+            self.text.setText(
+                f"{self.text.text()} Left out: {many} that no other camera can have seen; below."
+            )
+
     def judge(self, right: bool) -> None:
         """Say that the selected link is right or wrong."""
         item = self.list.currentItem()
-        if item is not None:
-            first, second = item.data(Qt.ItemDataRole.UserRole)["tracklets"]
-            self.judged.emit(first, second, right)
+        link = None if item is None else item.data(Qt.ItemDataRole.UserRole)
+        if link is not None and "leaves" in link:
+            self.judged.emit(*link["tracklets"], right)
 
     def mark(self, right: bool) -> None:
         """That was recorded: go on to the next link."""
@@ -126,5 +153,7 @@ class LinksPanel(QWidget):
     def _chosen(self, item: QListWidgetItem | None, _before: QListWidgetItem | None) -> None:
         if item is not None:
             link = item.data(Qt.ItemDataRole.UserRole)
-            first, second = link["tracklets"]
-            self.chosen.emit(first, second, float(link["leaves"]))
+            if "leaves" in link:
+                self.chosen.emit(*link["tracklets"], float(link["leaves"]))
+            else:
+                self.shown.emit(link["tracklets"], float(link["begins"]))

@@ -30,7 +30,7 @@ from desktop.tracks.importing import (
     tracks_of,
 )
 from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
-from desktop.tracks.links import Link, LinksPanel, read_links
+from desktop.tracks.links import Link, LinksPanel, read_left_out, read_links
 from desktop.tracks.model import TracksModel
 from desktop.tracks.modes import WAYS, ZONES, Modes
 from desktop.tracks.page_actions import WORKSPACE, define_actions
@@ -195,6 +195,7 @@ class TracksPage(Page):
         self.card.place_wanted.connect(lambda crop: self._go_to(crop.camera, crop.frame, NO_TRACK))
         self.links.chosen.connect(self._show_link)
         self.links.judged.connect(self._judge_link)
+        self.links.shown.connect(self._show_tracklets)
         self.relink.chosen.connect(self._show_tracklets)
         self.measures.truth_wanted.connect(self.ask_truth)
         self.measures.error_chosen.connect(self._go_to)
@@ -370,6 +371,11 @@ class TracksPage(Page):
         if result is not None:
             self.background.run(
                 partial(read_links, self._services.project, result), self._links_came, self.tell
+            )
+            self.background.run(
+                partial(read_left_out, self._services.project, result),
+                self.links.show_left_out,
+                self.tell,
             )
         if scene is not None and result is None:
             self.stage.say("Not tracked yet." if boxes else "No boxes yet: detect, or import a file.")

@@ -47,7 +47,8 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
     zones, ways and travel times are those that the scene's cameras say. Saves the links as
     JSON, unsure ones marked, and what should be at another camera and is not. Returns the metrics
     ``result``, ``name``, ``tracklets``, ``identities``, ``in_several_cameras``, ``links``, ``unsure``,
-    ``missing``, ``seconds``. Warns of what keeps cameras apart (:mod:`engine.tracks.obstacles`).
+    ``missing``, ``left_out``, ``seconds``. Warns of what keeps cameras apart
+    (:mod:`engine.tracks.obstacles`).
 
     Raises
     ------
@@ -80,6 +81,21 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         links = _link_rows(visits, found, names, offset)
         own, first = np.unique(tracklets, return_index=True)
         at = dict(zip(own.tolist(), scene.detections.cameras[rows[first]].tolist(), strict=True))
+        clocks = [scene.cameras[at[name]] for name in own.tolist()]
+        frames = scene.detections.frames[rows[first]].tolist()
+        begins = {
+            name: camera.offset + frame / camera.fps
+            for name, camera, frame in zip(own.tolist(), clocks, frames, strict=True)
+        }
+        left_out = [
+            {
+                "tracklets": [name + offset for name in parts],
+                "camera": names[at[parts[0]]],
+                "begins": round(begins[parts[0]], 3),
+                "why": why,
+            }
+            for parts, why in done.left_out.items()
+        ]
         lacking = [
             {
                 "tracklet": visits.tracklets[lack.visit][0] + offset,
@@ -102,8 +118,9 @@ def associate_scene(params: AssociateParams, inputs: dict[str, Any], ctx: RunCon
         "links": len(links),
         "unsure": sum(bool(link["unsure"]) for link in links),
         "missing": len(lacking),
+        "left_out": len(left_out),
     }
-    data = json.dumps({"links": links, "missing": lacking}, indent=1).encode()
+    data = json.dumps({"links": links, "missing": lacking, "left_out": left_out}, indent=1).encode()
     ctx.save(LINKS, data, "application/json", {"tracks": figures, "prompt": made.name})
     return {**figures, "seconds": round(ctx.seconds, 3), "device": "cpu"}
 

@@ -75,6 +75,11 @@ class AssociateOptions(BaseModel):
         default=True,
         description="Take tracklets of one camera together that follow each other closely.",
     )
+    leave_out: bool = Field(
+        default=True,
+        description="Leave out what by its zones no other camera can have seen: from side road to side "
+        "road, parked.",
+    )
     ridge: float = Field(
         default=3.0, gt=0, description="How little is taken to be a camera's own look (FIC's lambda)."
     )

@@ -16,6 +16,7 @@ from engine.tracks.association import AssociateOptions, Association, associate
 from engine.tracks.boxes import Boxes, Int64Array
 from engine.tracks.cameras import Camera
 from engine.tracks.edits import CANNOT, LINK, MUST, confirmed_identities
+from engine.tracks.tracklet_filter import taking_part
 from engine.tracks.tracklets import ADDED, TrackState
 from engine.tracks.visits import Visits, visits_of
 from engine.tracks.way_times import sure_times, way_times
@@ -33,6 +34,8 @@ class Reassociated:
         Of what is free to be anybody.
     identities
         The identity of each tracklet, from 1; those of confirmed ones as well.
+    left_out
+        Tracklets of visits that took no part in it, and why (:mod:`engine.tracks.tracklet_filter`).
     summed_up
         Cameras whose visits had to be summed up for it.
     """
@@ -40,6 +43,7 @@ class Reassociated:
     visits: Visits
     found: Association
     identities: dict[int, int]
+    left_out: dict[tuple[int, ...], str]
     summed_up: tuple[int, ...]
 
 
@@ -50,6 +54,7 @@ class _Kept:
     rows: dict[int, Int64Array]
     apart: Pairs
     visits: Visits
+    left_out: dict[tuple[int, ...], str]
 
 
 class Reassociation:
@@ -93,16 +98,18 @@ class Reassociation:
         cannot = _linked(state, CANNOT)
         free = self._by_camera(state, confirmed)
         parts, summed_up = [], []
+        left_out: dict[tuple[int, ...], str] = {}
         for camera, rows in free.items():
             check()
             apart = frozenset(pair for pair in cannot if pair[0] in rows and pair[1] in rows)
             kept = self._kept.get(camera)
             if kept is None or kept.apart != apart or not _same(kept.rows, rows):
-                kept = _Kept(rows, apart, self._sum_up(rows, apart))
+                kept = _Kept(rows, apart, *self._sum_up(rows, apart))
                 self._kept[camera] = kept
                 summed_up.append(camera)
             parts.append(kept.visits)
-        visits = together(parts) if parts else self._sum_up({}, frozenset())
+            left_out |= kept.left_out
+        visits = together(parts) if parts else self._sum_up({}, frozenset())[0]
         place = {name: at for at, names in enumerate(visits.tracklets) for name in names}
         never = [
             (place[one], place[other])
@@ -115,10 +122,11 @@ class Reassociation:
         found = associate(
             visits, self.cameras, self.options, apart=never, observed=observed, check=check
         )
-        # Tracklets that are all in places that say nothing are no visit, but still somebody.
-        alone = [name for rows in free.values() for name in rows if name not in place]
-        identities = _identities(visits, found, confirmed, alone, must)
-        return Reassociated(visits, found, identities, tuple(summed_up))
+        # What is left out is still somebody; so are tracklets that are all in places that say nothing.
+        seen = {*place, *(name for names in left_out for name in names)}
+        hidden = [(name,) for rows in free.values() for name in rows if name not in seen]
+        identities = _identities(visits, found, confirmed, [*left_out, *hidden], must)
+        return Reassociated(visits, found, identities, left_out, tuple(summed_up))
 
     def _by_camera(
         self, state: TrackState, confirmed: dict[int, int]
@@ -135,12 +143,17 @@ class Reassociation:
                 found.setdefault(camera, {})[name] = state.rows_of(name)
         return found
 
-    def _sum_up(self, rows: dict[int, Int64Array], apart: Pairs) -> Visits:
+    def _sum_up(
+        self, rows: dict[int, Int64Array], apart: Pairs
+    ) -> tuple[Visits, dict[tuple[int, ...], str]]:
         own = {name: those[those < ADDED] for name, those in rows.items()}
         every = np.concatenate([*own.values(), np.zeros(0, np.int64)])
         names = np.repeat(np.array([*own], np.int64), [len(those) for those in own.values()])
         boxes = self._detections.select(every).replace(tracks=names)
-        return visits_of(boxes, self.cameras, join_parts=self.options.join_parts, apart=apart)
+        visits = visits_of(boxes, self.cameras, join_parts=self.options.join_parts, apart=apart)
+        if not self.options.leave_out or self.options.zones == "off":
+            return visits, {}
+        return taking_part(visits, boxes, self.cameras)
 
 
 def _same(one: dict[int, Int64Array], other: dict[int, Int64Array]) -> bool:
@@ -177,7 +190,7 @@ def _identities(
     visits: Visits,
     found: Association,
     confirmed: dict[int, int],
-    alone: Iterable[int],
+    alone: Iterable[tuple[int, ...]],
     must: Iterable[tuple[int, int]],
 ) -> dict[int, int]:
     """The identity of each tracklet, from 1."""
@@ -186,7 +199,7 @@ def _identities(
         for names, identity in zip(visits.tracklets, found.identities.tolist(), strict=True)
         for tracklet in names
     }
-    label |= {tracklet: ("alone", tracklet) for tracklet in alone}
+    label |= {tracklet: ("alone", names[0]) for names in alone for tracklet in names}
     label |= {tracklet: ("confirmed", identity) for tracklet, identity in confirmed.items()}
     for one, other in must:
         if one in label and other in label:

@@ -61,6 +61,14 @@ class Visits:
     def __len__(self) -> int:
         return len(self.cameras)
 
+    def select(self, rows: Int64Array) -> Visits:
+        """Some of them, by position."""
+        return Visits(
+            tuple(self.tracklets[at] for at in rows.tolist()),
+            self.cameras[rows], self.came_from[rows], self.went_to[rows],
+            self.t_in[rows], self.t_out[rows], self.looks[rows],
+        )  # fmt: skip
+
 
 def visits_of(
     boxes: Boxes,

@@ -108,3 +108,20 @@ def test_without_appearances_it_says_why_not(
     looked(qtbot, page)
     assert "no appearances" in told[0]
     assert page.relink.begin.isVisible()
+
+
+def test_what_was_left_out_is_told(
+    qtbot: QtBot, make: Callable[[], TracksPage], tmp_path: Path
+) -> None:
+    """Something that no other camera can have seen, after the links; it can be gone to."""
+    page = opened(qtbot, make, tmp_path / "scene")
+    links = page.links
+    links.show_links([])
+    links.show_left_out([{"tracklets": [5], "camera": "a", "begins": 70.0, "why": "stands in east"}])
+    assert links.list.item(0).text() == "Left out: tracklet 5 of a\nstands in east"
+    assert links.text.text().endswith("Left out: one object that no other camera can have seen; below.")
+    links.list.setCurrentRow(0)
+    assert page.model.selection == (5,)
+    assert page.stage.time == 70.0
+    links.judge(True)
+    assert page.model.log() == [], "it is no link"
