@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PySide6.QtCore import QObject, QSize
 from PySide6.QtGui import QColor, QImage
 from pytestqt.qtbot import QtBot
 
 from desktop.tracks.frame_source import FrameSource
 from desktop.tracks.page import TracksPage
-from desktop.tracks.proxies import ProxyMaker
+from desktop.tracks.proxies import ProxyMaker, _Work
 from engine.tracks.cameras import Camera
 from engine.tracks.scene import Scene
 from engine.video_proxy import Proxy, make_proxy
@@ -102,21 +103,28 @@ def test_proxies_of_a_scene_are_made_and_used(
     assert page.stage.wall._sources[1]._quick is not None
 
 
-def test_making_is_stopped_at_once(qtbot: QtBot, tmp_path: Path) -> None:
-    greys = (np.full((720, 1280, 3), n % 256, np.uint8) for n in range(400))
-    write_video(tmp_path / "long.mp4", greys, 25, {"g": "250", "preset": "ultrafast"})
+def test_making_is_stopped_at_once(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(work: _Work, done: int, total: int) -> None:
+        work.done = done / total
+        work.stopped.wait(SECONDS / 1000)  # however slow this test is, the work is not over before
+
+    monkeypatch.setattr(_Work, "_progress", hold)
+    film(tmp_path / "long.mp4")
     maker = ProxyMaker(tmp_path / "cache")
     told: list[str] = []
     maker.progressed.connect(told.append)
     maker.open(tmp_path, [Camera("one", video="long.mp4"), Camera("none")])
-    qtbot.waitUntil(lambda: maker._work.done > 0.02, timeout=SECONDS)
+    qtbot.waitUntil(lambda: maker._work.done > 0 and bool(told) and bool(told[-1]), timeout=SECONDS)
+    assert told[-1] == "Quick copy of one: 2%"
     maker.stop()
     qtbot.waitUntil(lambda: not maker.busy, timeout=SECONDS)
     assert list((tmp_path / "cache").iterdir()) == []
     assert maker._made == {}
     assert told[-1] == ""
     maker.open(tmp_path, [Camera("one", video="long.mp4"), Camera("two", video="long.mp4")])
-    qtbot.waitUntil(lambda: maker._work.done > 0.02, timeout=SECONDS)
+    qtbot.waitUntil(lambda: maker._work.done > 0, timeout=SECONDS)
     maker.deleteLater()  # the window closes while one is made
 
 
