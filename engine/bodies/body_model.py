@@ -202,10 +202,10 @@ class BakedBody(nn.Module):
         EngineError
             ``invalid_input`` for other shapes, sizes that do not go together, or values not finite.
         """
-        self._check(shape, rotations, translation)
-        unposed = _blended(shape, self.template, self.basis)
-        heads = _blended(shape, self.heads, self.heads_basis)
-        aligned = nearest_rotation(_blended(shape, self.orientations, self.orientations_basis))
+        check_body(self.shape_size, shape, rotations, translation)
+        unposed = blended(shape, self.template, self.basis)
+        heads = blended(shape, self.heads, self.heads_basis)
+        aligned = nearest_rotation(blended(shape, self.orientations, self.orientations_basis))
         rest_heads, rest_joints = self._rest_skeleton(unposed, heads, aligned)
         turned, joints = forward_kinematics(rotations, rest_joints)
         skinning = turned[:, self.owners]
@@ -232,24 +232,6 @@ class BakedBody(nn.Module):
         marked = vertices[:, self.coco_vertices] * self.coco_weights[:, None]
         empty = vertices.new_zeros(len(vertices), self.keypoint_count, 3)
         return empty.index_add(1, self.coco_rows, marked)
-
-    def _check(self, shape: Tensor, rotations: Tensor, translation: Tensor | None) -> None:
-        check_rotations(rotations)
-        if shape.ndim != 2 or not 1 <= shape.shape[1] <= self.shape_size:
-            raise invalid_input(
-                f"A shape is (B, up to {self.shape_size}) numbers here, not {tuple(shape.shape)}.",
-                "It may belong to another body model.",
-            )
-        if not torch.isfinite(shape.detach()).all():
-            raise invalid_input("The shape has values that are not finite, so there is no such body.")
-        if translation is not None and (translation.ndim != 2 or translation.shape[1] != 3):
-            raise invalid_input(f"Translations are (B, 3) metres, not {tuple(translation.shape)}.")
-        lengths = {len(part) for part in (shape, rotations, translation) if part is not None} - {1}
-        if len(lengths) > 1:
-            raise invalid_input(
-                f"Shapes, poses and translations are of {sorted(lengths)} bodies.",
-                "Give one for all, or as many of each.",
-            )
 
     def _rest_skeleton(self, unposed: Tensor, heads: Tensor, aligned: Tensor) -> tuple[Tensor, Tensor]:
         """Heads of the bones ``(B, N, 3)`` and the 29 joints in the rest pose, the pelvis at 0."""
@@ -287,7 +269,30 @@ class BakedBody(nn.Module):
         return rotate(blended[..., :3], unposed) + blended[..., 3]
 
 
-def _blended(shape: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+def check_body(shape_size: int, shape: Tensor, rotations: Tensor, translation: Tensor | None) -> None:
+    """Raise ``invalid_input`` unless a model with ``shape_size`` numbers of shape can be posed so.
+
+    ``shape (B or 1, up to shape_size)``, ``rotations (B or 1, 24, 3, 3)``, ``translation (B or 1, 3)``.
+    """
+    check_rotations(rotations)
+    if shape.ndim != 2 or not 1 <= shape.shape[1] <= shape_size:
+        raise invalid_input(
+            f"A shape is (B, up to {shape_size}) numbers here, not {tuple(shape.shape)}.",
+            "It may belong to another body model.",
+        )
+    if not torch.isfinite(shape.detach()).all():
+        raise invalid_input("The shape has values that are not finite, so there is no such body.")
+    if translation is not None and (translation.ndim != 2 or translation.shape[1] != 3):
+        raise invalid_input(f"Translations are (B, 3) metres, not {tuple(translation.shape)}.")
+    lengths = {len(part) for part in (shape, rotations, translation) if part is not None} - {1}
+    if len(lengths) > 1:
+        raise invalid_input(
+            f"Shapes, poses and translations are of {sorted(lengths)} bodies.",
+            "Give one for all, or as many of each.",
+        )
+
+
+def blended(shape: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
     """``mean`` of any shape, and for each row of ``shape (B, k)`` what the first components add."""
     return mean + (shape @ basis[: shape.shape[1]].flatten(1)).unflatten(1, mean.shape)
 
