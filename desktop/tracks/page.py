@@ -15,6 +15,7 @@ from desktop.tracks.controls import Controls
 from desktop.tracks.crops import CropLoader
 from desktop.tracks.editing import Editing
 from desktop.tracks.example import make_example
+from desktop.tracks.flows import FlowsPanel
 from desktop.tracks.graph_editor import GraphEditor
 from desktop.tracks.identity_card import IdentityCard
 from desktop.tracks.importing import (
@@ -112,6 +113,8 @@ class TracksPage(Page):
         self.inspector.addTab(linking, "Links")
         self.inspector.addTab(self.edits, "Edits")
         self.inspector.addTab(self.measures, "Measures")
+        self.flows = FlowsPanel(theme, self.model, self.tell)
+        self.inspector.addTab(self.flows, "Flows")
         welcome = EmptyState(
             theme,
             self.icon,
