@@ -11,7 +11,7 @@ import numpy as np
 from engine.tracks.camera_graph import ways_of
 from engine.tracks.cameras import Camera, Point
 
-STEP = 230.0
+STEP = 275.0
 """Between cameras that lead to one another."""
 
 

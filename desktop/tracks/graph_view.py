@@ -43,6 +43,10 @@ BEND = 55.0
 ASIDE, BESIDE = 5.0, 24.0
 """Logical pixels by which a way is beside the one back, and its words beside it."""
 LEAST_DRAG = 4.0
+LEAST_FOR_WORDS = 44.0
+"""Logical pixels of a way from which on its words do not hide more than they say."""
+SMALL = 0.7
+"""Scale below which zones that lead somewhere are not named, but for the selected camera's."""
 STEP, BIG_STEP = 10.0, 50.0
 
 
@@ -280,6 +284,8 @@ class GraphView(QWidget):
             self._paint_way(painter, way)
         for at, camera in enumerate(editing.cameras):
             self._paint_camera(painter, at, camera)
+        for way in sorted(editing.ways, key=lambda way: way == editing.way):
+            self._paint_words(painter, way)
         if self._from is not None:
             painter.setPen(QPen(QColor(tokens.accents["tracks"]), 2.5, Qt.PenStyle.DashLine))
             painter.drawLine(self.place_of(self._from), self._mouse)
@@ -319,6 +325,13 @@ class GraphView(QWidget):
         chosen = way == editing.way
         colour = QColor(tokens.accents["tracks"] if chosen else tokens.muted)
         paint_way(painter, path, colour, 3.0 if chosen else 1.8)
+
+    def _paint_words(self, painter: QPainter, way: Way) -> None:
+        """How long a way takes, where there is room for it."""
+        tokens, editing, path = self._theme.tokens, self._editing, self._curve(way)
+        chosen = way == editing.way
+        if not chosen and path.length() < LEAST_FOR_WORDS:
+            return
         said = editing.window(*way.cameras)
         window = said or editing.learnt(*way.cameras)
         if window is not None:
@@ -347,6 +360,8 @@ class GraphView(QWidget):
             zone = camera.zones[port[1]]
             leads = bool(zone.leads_to)
             paint_dot(painter, place, PORT, zone_colour(port[1]), tokens, leads=leads, near=near)
+            if leads and self._scale < SMALL and not chosen:
+                continue
             painter.setFont(scaled(self.font(), self._scale * 0.85))
             painter.setPen(QColor(tokens.muted))
             paint_beside(painter, place, normal, PORT, zone.name if leads else f"{zone.name} (exit)")

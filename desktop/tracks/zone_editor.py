@@ -202,7 +202,10 @@ class ZoneEditor(QWidget):
         editing, camera = self.editing, self.editing.shown_camera
         self.new.setChecked(editing.draft is not None)
         self.new.setEnabled(camera is not None)
-        hint = ""
+        self._show_counts()
+
+    def _hint(self) -> str:
+        editing, camera, hint = self.editing, self.editing.shown_camera, ""
         if editing.draft is not None:
             hint = _DRAWING[min(len(editing.draft), 3)]
         elif camera is not None and not camera.zones:
@@ -210,8 +213,9 @@ class ZoneEditor(QWidget):
                 "No zones yet. Press Shift+N and click the corners of an area through which things "
                 "come into the picture and leave it; then say on the right where it leads."
             )
-        self.canvas.hint = hint
-        self._show_counts()
+            if self._ends is not None:
+                hint += " Or let the tracks suggest some: Suggest zones, on the right."
+        return hint
 
     # --- counting ---------------------------------------------------------------------------------
 
@@ -242,6 +246,7 @@ class ZoneEditor(QWidget):
             come, go = zone_counts(self._ends[self.editing.camera], camera)
             counts = list(zip(come.tolist(), go.tolist(), strict=True))
         self.canvas.counts = counts
+        self.canvas.hint = self._hint()
         self.panel.show_counts(counts)
         self.canvas.update()
 
