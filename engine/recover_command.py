@@ -12,6 +12,7 @@ from engine.errors import EngineError, bad_file, invalid_input
 from engine.terminal import FAILED, OK, StopOnInterrupt, add_json, tell, write, write_json
 
 if TYPE_CHECKING:
+    from engine.bodies.body_model import BodyModel
     from engine.bodies.record import Recovery
     from engine.headless import Outcome
 
@@ -27,6 +28,11 @@ def configure_recover(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector", default="blazepose", metavar="NAME|FILE", help="blazepose, or an ONNX model"
+    )
+    parser.add_argument(
+        "--body-model",
+        metavar="FILE",
+        help="your own SMPL, SMPL-H or SMPL-X file, .npz, under its licence; else the built-in body",
     )
     parser.add_argument("--keypoints", metavar="FILE", help="people set by hand, as JSON")
     parser.add_argument(
@@ -53,6 +59,8 @@ def run_recover(options: argparse.Namespace) -> int:
     _check_formats(formats)
     names = ("method", "detector", "keypoints", "levels", "height", "focal", "every", "frames")
     params = {name: getattr(options, name) for name in names}
+    if options.body_model is not None:
+        params["body_model"] = str(Path(options.body_model).resolve())
     told: list[dict[str, Any]] = []
     error: EngineError | None = None
     for path in _files(options.pictures):
@@ -102,16 +110,16 @@ def _tell(
     path: Path, outcome: Outcome, options: argparse.Namespace, formats: list[str]
 ) -> dict[str, Any]:
     """Export, and say what was found; the figures of a photo's people in full."""
-    from engine.bodies.body_model import load_builtin_body
     from engine.bodies.export import export_bodies
     from engine.bodies.record import read_recoveries
+    from engine.bodies.smpl import load_body
 
     stored = next(file for file in outcome.files if file.suffix == ".npz")
     recoveries = read_recoveries(stored)
     files = [stored]
+    body = load_body(options.body_model)
     if formats:
         fps = float(outcome.metrics.get("fps", 30.0))
-        body = load_builtin_body()
         files += export_bodies(recoveries, body, options.out, stored.stem + "-body", formats, fps)
     if not options.json:
         for file in files:
@@ -129,20 +137,19 @@ def _tell(
         "files": [str(file) for file in files],
         **outcome.metrics,
         "warnings": outcome.warnings,
-        "bodies": _people(recoveries[0]) if len(recoveries) == 1 else [],
+        "bodies": _people(recoveries[0], body) if len(recoveries) == 1 else [],
     }
 
 
-def _people(recovery: Recovery) -> list[dict[str, Any]]:
+def _people(recovery: Recovery, body: BodyModel) -> list[dict[str, Any]]:
     import torch
 
-    from engine.bodies.body_model import load_builtin_body
     from engine.bodies.joints import JOINT_NAMES
     from engine.bodies.measure import measure
 
     found = []
     for person in recovery.people:
-        measured = measure(load_builtin_body(), torch.from_numpy(person.shape.copy())[None])
+        measured = measure(body, torch.from_numpy(person.shape.copy())[None])
         joints = {
             name: [round(float(value), 5) for value in place]
             for name, place in zip(JOINT_NAMES, person.joints, strict=True)

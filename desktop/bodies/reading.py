@@ -10,8 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 
 from desktop.widgets.video_frames import FrameReader
-from engine.bodies.record import Recovery, read_recoveries
-from engine.errors import EngineError, bad_file
+from engine.bodies.record import OWN_BODIES, Recovery, read_recoveries
+from engine.errors import EngineError, bad_file, invalid_input
 from engine.job import ArtifactRef
 
 if TYPE_CHECKING:
@@ -43,9 +43,17 @@ def open_result(project: Project, result: int) -> Opened:
     Raises
     ------
     EngineError
-        ``bad_file`` when its file is damaged or gone.
+        ``bad_file`` when its file is damaged or gone; ``invalid_input`` when its bodies are of a
+        model of the user's own, which only the command line has.
     """
     recoveries = read_recoveries(project.store.path(project.result(result).artifact))
+    own = sorted({recovery.body for recovery in recoveries} & set(OWN_BODIES))
+    if own:
+        raise invalid_input(
+            f"These bodies are of your own file of {own[0]}, and the window draws the built-in body "
+            "alone; the result is kept.",
+            "Export them on the command line: triptych recover --body-model FILE --export glb.",
+        )
     about = project.manifest(result).get("bodies", {})
     photo: QImage | None = None
     if "photo" in about:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from engine.bodies.body_model import BodyModel, load_builtin_body
+from engine.bodies.body_model import BodyModel
 from engine.bodies.keypoints.detectors import KeypointDetector, load_detector
 from engine.bodies.keypoints.person import Person
 from engine.bodies.keypoints.pictures import Picture, read_picture
@@ -20,6 +20,7 @@ from engine.bodies.keypoints.refusals import shows_trunk, with_bodies
 from engine.bodies.params import RecoverParams
 from engine.bodies.record import Camera, RecoveredPerson, Recovery, write_recoveries
 from engine.bodies.recover import guess_camera, recover_person
+from engine.bodies.smpl import load_body
 from engine.context import RunContext
 from engine.errors import invalid_input
 from engine.registry import JOBS, JobKind
@@ -48,7 +49,7 @@ def recover(params: RecoverParams, inputs: dict[str, Any], ctx: RunContext) -> d
     if "picture" not in inputs:
         raise invalid_input("No photo or video was given; nothing was started.")
     ctx.progress(0, 1, "Loading the models")
-    body = load_builtin_body()
+    body = load_body(params.body_model)
     detector = _detector(params)
     video = path.suffix.lower() in VIDEO_SUFFIXES
     run = _video if video else _photo

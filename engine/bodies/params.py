@@ -22,6 +22,11 @@ class RecoverParams(BaseModel):
     detector: str = Field(
         "blazepose", title="Keypoints from", description="blazepose, or the path of an ONNX model."
     )
+    body_model: str | None = Field(
+        None,
+        title="Body model",
+        description="Path of your own SMPL, SMPL-H or SMPL-X file (.npz); else the built-in body.",
+    )
     keypoints: str | None = Field(
         None, title="Keypoints file", description="JSON of people whose keypoints were set by hand."
     )

@@ -166,6 +166,9 @@ class Recovery:
     seconds: float | None = None
 
 
+OWN_BODIES = ("SMPL", "SMPL-H", "SMPL-X")
+"""Body models that only a user's own file makes; their shapes mean nothing to the built-in body."""
+
 KEYS = {
     "format": FORMAT,
     "joint_names": "(29,) of joints; rotations are of the first 24",

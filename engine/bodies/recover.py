@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -368,13 +368,14 @@ def _weights(person: Person) -> Array:
 
 
 def _keypoints(body: BodyModel, posed: PosedBody) -> Tensor:
-    if not isinstance(body, BakedBody):
+    marks = getattr(body, "coco_keypoints", None)
+    if marks is None:
         raise invalid_input(
             f"The body model {body.name} has no keypoints of the surface, so it cannot be recovered "
             "from a photo.",
             "Use the built-in body.",
         )
-    return body.coco_keypoints(posed.vertices)
+    return cast("Tensor", marks(posed.vertices))
 
 
 def _middle(points: Tensor, weights: Tensor) -> Tensor:

@@ -62,7 +62,11 @@ def solve_shape(task: Task) -> Solution:
     given = task.fixed_shape and task.height is None
     if given or task.person.mask is None or not isinstance(task.body, BakedBody):
         found = solve_niki(task)
-        why = () if given else ("There is no outline of this person, so the shape is an average one.",)
+        built_in = isinstance(task.body, BakedBody)
+        lacking = (
+            "There is no outline of this person" if built_in else "Only the built-in body has widths"
+        )
+        why = () if given else (f"{lacking}, so the shape is an average one.",)
         return replace(found, notes=(*found.notes, *why))
     shape = _of_height(task, load_shape_decoder().space.mean[None])
     estimate: ShapeEstimate | None = None

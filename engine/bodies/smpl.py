@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.bodies.body_model import PosedBody, blended, check_body
+from engine.bodies.body_model import BodyModel, PosedBody, blended, check_body, load_builtin_body
 from engine.bodies.joints import PARENTS, ROTATING
+from engine.bodies.record import OWN_BODIES
 from engine.bodies.rotations import rotate
 from engine.bodies.skeleton import forward_kinematics
+from engine.bodies.surface_keypoints import hung_on, keypoints_at_rest
 from engine.errors import EngineError, ErrorCode, bad_file
 
 LICENCE = (
@@ -36,7 +38,7 @@ SHAPES = 10
 MOST_BYTES = 1 << 30
 MOST_VERTICES = 200_000
 
-_NAMES = {24: "SMPL", 52: "SMPL-H", 55: "SMPL-X"}
+_NAMES = dict(zip((24, 52, 55), OWN_BODIES, strict=True))
 _HEAD = 15
 _HANDS = (22, 23)
 _FINGERS = 15
@@ -105,6 +107,7 @@ class SmplBody(nn.Module):
             self.register_buffer(name, value.to(dtype).contiguous())
         self.register_buffer("faces", torch.from_numpy(np.asarray(arrays["f"], np.int64)))
         self.register_buffer("ends", _ends(template, weights))
+        self._keypoints: tuple[Tensor, Tensor] | None = None
 
     def rest(self, shape: Tensor) -> PosedBody:
         """See :class:`~engine.bodies.body_model.BodyModel`."""
@@ -137,6 +140,18 @@ class SmplBody(nn.Module):
         if translation is not None:
             vertices, places = vertices + translation[:, None], places + translation[:, None]
         return PosedBody(vertices, places)
+
+    def coco_keypoints(self, vertices: Tensor) -> Tensor:
+        """The 23 keypoints ``(B, 23, 3)`` of vertices ``(B, V, 3)``.
+
+        In the order of :data:`engine.bodies.skeleton.COCO_NAMES`; by
+        :mod:`engine.bodies.surface_keypoints`, for the files say nothing of them.
+        """
+        if self._keypoints is None:
+            rest = self.rest(torch.zeros(1, self.shape_size).to(self.template))
+            self._keypoints = hung_on(keypoints_at_rest(rest), rest.vertices[0].cpu())
+        near, weights = (part.to(vertices.device) for part in self._keypoints)
+        return (vertices[:, near] * weights.to(vertices.dtype)[..., None]).sum(2)
 
     def forward(self, shape: Tensor, rotations: Tensor, translation: Tensor | None = None) -> PosedBody:
         """:meth:`posed`."""
@@ -241,3 +256,8 @@ def load_smpl(path: Path, dtype: torch.dtype = torch.float32) -> SmplBody:
             "Choose the .npz file of SMPL, SMPL-H or SMPL-X as it was given to you.",
             str(problem),
         ) from problem
+
+
+def load_body(file: str | None) -> BodyModel:
+    """The body model of a user's file as :func:`load_smpl` reads it; without one the built-in."""
+    return load_builtin_body() if file is None else load_smpl(Path(file))

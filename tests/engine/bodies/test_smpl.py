@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -12,9 +13,17 @@ import torch
 from engine.bodies.body_model import BodyModel, load_builtin_body
 from engine.bodies.inverse_kinematics import closed_form
 from engine.bodies.joints import PARENTS
+from engine.bodies.keypoints.layouts import COCO17
+from engine.bodies.keypoints.person import Person
+from engine.bodies.record import Camera, read_recoveries
+from engine.bodies.recover import average_shape, recover_person
 from engine.bodies.rotations import axis_angle_to_matrix
-from engine.bodies.smpl import SmplBody, load_smpl
+from engine.bodies.smpl import LICENCE, SmplBody, load_smpl
+from engine.bodies.surface_keypoints import hung_on
+from engine.cli import main
 from engine.errors import EngineError, ErrorCode
+
+PHOTO = Path(__file__).parents[3] / "resources" / "samples" / "bodies" / "one.jpg"
 
 Arrays = dict[str, np.ndarray]
 
@@ -147,6 +156,92 @@ def test_inverse_kinematics_works_on_it() -> None:
     solved = closed_form(wanted, body.rest(shape).joints, spine3="three_children")
     again = body.posed(shape, solved).joints
     assert (again - wanted).norm(dim=2).max() < 1e-6
+
+
+def arms_up() -> torch.Tensor:
+    """A rest pose of another model: arms level rather than lowered, legs apart."""
+    turns = torch.zeros(1, 24, 3)
+    turns[0, [16, 17, 1, 2], 2] = torch.tensor([0.7, -0.7, 0.15, -0.15])
+    return axis_angle_to_matrix(turns)
+
+
+@pytest.fixture(scope="module")
+def known_arrays() -> Arrays:
+    """The built-in body, at rest in another pose, in the layout of SMPL's files."""
+    body = load_builtin_body()
+    shapes = average_shape(body) + torch.eye(11, body.shape_size).roll(1, 0)
+    shapes[0] = average_shape(body)
+    rest = body.posed(shapes, arms_up())
+    near, weights = hung_on(rest.joints[0, :24], rest.vertices[0])
+    regressor = torch.zeros(24, len(rest.vertices[0]), dtype=torch.float64)
+    return {
+        "v_template": rest.vertices[0].numpy(),
+        "shapedirs": (rest.vertices[1:] - rest.vertices[:1]).permute(1, 2, 0).numpy(),
+        "posedirs": np.zeros((len(rest.vertices[0]), 3, 207), np.float32),
+        "J_regressor": regressor.scatter_(1, near, weights).numpy(),
+        "weights": body.joint_weights.numpy(),
+        "kintree_table": np.array([[4294967295, *PARENTS[1:24]], range(24)]),
+        "f": body.faces.numpy(),
+    }
+
+
+@pytest.fixture(scope="module")
+def known(known_arrays: Arrays) -> SmplBody:
+    return SmplBody(known_arrays)
+
+
+def test_keypoints_are_carried_over(known: SmplBody) -> None:
+    builtin = load_builtin_body()
+    flat = torch.zeros(1, 10)
+    at_rest = builtin.posed(average_shape(builtin), arms_up())
+    found = known.coco_keypoints(known.rest(flat).vertices)
+    assert (found - builtin.coco_keypoints(at_rest.vertices)).norm(dim=2).max() < 0.01
+    # They turn with the body.
+    about = axis_angle_to_matrix(torch.tensor([[[0.3, -0.8, 0.5]]])).expand(1, 24, 3, 3).clone()
+    about[:, 1:] = torch.eye(3)
+    turned_too = known.coco_keypoints(known.posed(flat, about).vertices)
+    assert (turned_too - found @ about[0, 0].T).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("method", ["ik", "fit"])
+def test_people_are_recovered_with_it(known: SmplBody, method: str) -> None:
+    turns = torch.zeros(1, 24, 3)
+    turns[0, 0, 1] = 0.4
+    turns[0, [16, 17], 2] = torch.tensor([-0.9, 0.4])
+    turns[0, [1, 4], 0] = torch.tensor([-0.6, 0.9])
+    place = torch.tensor([[0.1, -0.1, -4.0]])
+    truth = known.posed(torch.zeros(1, 10), axis_angle_to_matrix(turns), place)
+    camera = Camera(900, 1200, 1400.0, (450.0, 600.0), "user")
+    pixels = camera.project(known.coco_keypoints(truth.vertices)[0, :17].double().numpy())
+    person = Person(
+        keypoints=np.concatenate([pixels, np.ones((17, 1))], 1),
+        layout=COCO17.name,
+        box=np.concatenate([pixels.min(0), pixels.max(0)]),
+    )
+    found = recover_person(person, camera, known, method)
+    assert found.shape.shape == (10,)
+    assert found.error_share < (0.06 if method == "ik" else 0.02)
+
+
+def test_people_of_a_photo(
+    known_arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "SMPL_NEUTRAL.npz"
+    np.savez(path, **known_arrays)
+    words = ["recover", str(PHOTO), "--body-model", str(path), "--out", str(tmp_path), "--json"]
+    assert main([*words, "--method", "niki+shape", "--export", "glb,obj"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert told["error_share"] < 0.06
+    assert 1.4 < told["bodies"][0]["height_m"] < 2
+    assert any("built-in body has widths" in warning for warning in told["warnings"])
+    (found,) = read_recoveries(tmp_path / "one.npz")
+    assert found.body == "SMPL"
+    assert LICENCE.encode() in (tmp_path / "one-body-p1.glb").read_bytes()
+
+    words[3] = str(tmp_path / "nowhere.npz")
+    assert main(words) != 0
+    told = json.loads(capsys.readouterr().out)["pictures"][0]
+    assert "downloads none" in told["error"]["hint"]
 
 
 def test_files(tmp_path: Path) -> None:
