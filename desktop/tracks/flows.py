@@ -95,6 +95,7 @@ class FlowsPanel(QWidget):
         layout.addWidget(self.table, 1)
         model.opened.connect(self._changed)
         model.changed.connect(self._changed)
+        model.cameras_changed.connect(self._changed)
         self._show()
 
     @property

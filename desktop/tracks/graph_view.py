@@ -336,7 +336,8 @@ class GraphView(QWidget):
         window = said or editing.learnt(*way.cameras)
         if window is not None:
             turn = math.radians(path.angleAtPercent(0.5))
-            beside = QPointF(math.sin(turn), math.cos(turn)) * BESIDE
+            away = BESIDE if self._scale >= SMALL else BESIDE - 10  # no names between
+            beside = QPointF(math.sin(turn), math.cos(turn)) * away
             place = path.pointAtPercent(0.5) + beside
             strong = said is not None or chosen
             paint_label(painter, place, seconds(window), tokens, self.font(), strong=strong)
