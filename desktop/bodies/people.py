@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -111,7 +111,6 @@ class People(QObject):
         photo.dragged.connect(self._dragged)
         photo.dropped.connect(self._dropped)
         photo.toggled.connect(self.toggle)
-        photo.painted.connect(self.paint)
         photo.person_clicked.connect(self.choose)
         stage.compare_wanted.connect(self._compare)
         stage.frame_wanted.connect(self.show_frame)
@@ -419,15 +418,6 @@ class People(QObject):
         after = keypoints.copy()
         after[keypoint, 2] = 0.0 if keypoints[keypoint, 2] >= SEEN else 1.0
         self._push(at, keypoints.tolist(), after.tolist())
-
-    def paint(self, at: int, painted: Sequence[int], hidden: bool) -> None:
-        """Say of several keypoints at once that they are hidden, or seen again."""
-        keypoints = self.figures[at].recovered.person.keypoints
-        after = keypoints.copy()
-        rows = [row for row in painted if (after[row, 2] >= SEEN) == hidden]
-        if rows:
-            after[rows, 2] = 0.0 if hidden else 1.0
-            self._push(at, keypoints.tolist(), after.tolist())
 
     def _push(self, at: int, before: Any, after: Any) -> None:
         known = self._edited(at)

@@ -18,9 +18,6 @@ from engine.bodies.keypoints.person import SEEN
 HANDLE, REACH = 4.5, 11.0
 """Radius of a keypoint, and how near the mouse has to be, logical pixels."""
 
-BRUSH, BRUSH_SIZES = 24.0, (6.0, 120.0)
-"""Radius of the brush, logical pixels, at first and at least and most."""
-
 
 @dataclass(frozen=True, eq=False)
 class Skeleton2D:
@@ -42,8 +39,6 @@ class PhotoView(PanZoomView):
         ``(person, keypoint)``: the hand let go.
     toggled
         ``(person, keypoint)``: a right click says that it is hidden, or seen again.
-    painted
-        ``(person, keypoints, hidden)``: the brush went over them; the right button shows them again.
     person_clicked
         The person nearest to a click.
     """
@@ -51,7 +46,6 @@ class PhotoView(PanZoomView):
     dragged = Signal(int, int, float, float)
     dropped = Signal(int, int)
     toggled = Signal(int, int)
-    painted = Signal(int, list, bool)
     person_clicked = Signal(int)
 
     def __init__(self, theme: Theme) -> None:
@@ -64,11 +58,6 @@ class PhotoView(PanZoomView):
         self._current = -1
         self._grabbed: tuple[int, int] | None = None
         self._hovered: tuple[int, int] | None = None
-        self.brushing = False
-        self.brush = BRUSH
-        self._stroke: list[QPointF] = []
-        self._hides = True
-        self._mouse: QPointF | None = None
         self.opacity = 0.7
         self.show_keypoints = True
         self.setAccessibleName("Photo with keypoints")
@@ -101,28 +90,6 @@ class PhotoView(PanZoomView):
         """Show or hide keypoints."""
         self.show_keypoints = shown
         self.update()
-
-    def set_brushing(self, on: bool) -> None:
-        """Whether the mouse paints over what is hidden instead of taking keypoints."""
-        self.brushing = on
-        self._stroke = []
-        self.setMouseTracking(True)
-        self.update()
-
-    def resize_brush(self, factor: float) -> None:
-        """A larger or smaller brush."""
-        low, high = BRUSH_SIZES
-        self.brush = min(high, max(low, self.brush * factor))
-        self.update()
-
-    def under_brush(self) -> list[int]:
-        """Keypoints of the current person that the stroke went over."""
-        if not self._stroke or not 0 <= self._current < len(self._people):
-            return []
-        places = self._to_screen(self._people[self._current].keypoints)
-        stroke = np.array([(point.x(), point.y()) for point in self._stroke])
-        apart = np.linalg.norm(places[:, None] - stroke[None], axis=2).min(1)
-        return [int(index) for index in np.flatnonzero(apart <= self.brush)]
 
     def target_at(self, point: QPointF) -> tuple[QRectF, QImage] | None:
         """See :class:`PanZoomView`."""
@@ -168,12 +135,6 @@ class PhotoView(PanZoomView):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Take a keypoint, choose a person, or pan."""
-        buttons = (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton)
-        if self.brushing and self._photo is not None and event.button() in buttons:
-            self._hides = event.button() == Qt.MouseButton.LeftButton
-            self._stroke = [event.position()]
-            self.update()
-            return
         at = self._keypoint_at(event.position())
         if event.button() == Qt.MouseButton.RightButton and at is not None:
             self.toggled.emit(*at)
@@ -188,13 +149,7 @@ class PhotoView(PanZoomView):
             super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Drag or paint, or say which keypoint is under the mouse."""
-        self._mouse = event.position()
-        if self.brushing:
-            if self._stroke:
-                self._stroke.append(event.position())
-            self.update()
-            return
+        """Drag, or say which keypoint is under the mouse."""
         if self._grabbed is not None:
             self.dragged.emit(*self._grabbed, *self._to_photo(event.position()))
             return
@@ -213,13 +168,6 @@ class PhotoView(PanZoomView):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let go."""
-        if self._stroke:
-            found = self.under_brush()
-            self._stroke = []
-            self.update()
-            if found:
-                self.painted.emit(self._current, found, self._hides)
-            return
         grabbed, self._grabbed = self._grabbed, None
         if grabbed is not None:
             self.unsetCursor()
@@ -242,26 +190,7 @@ class PhotoView(PanZoomView):
                 painter.setRenderHint(QPainter.RenderHint.Antialiasing)
                 for index, person in enumerate(self._people):
                     self._draw(painter, person, index == self._current)
-            if self.brushing:
-                self._draw_brush(painter)
         painter.end()
-
-    def _draw_brush(self, painter: QPainter) -> None:
-        """The stroke so far, and a circle as large as the brush at the mouse."""
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        tokens = self._theme.tokens
-        if self._stroke:
-            colour = QColor(tokens.warn if self._hides else tokens.good)
-            colour.setAlpha(110)
-            cap, join = Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin
-            painter.setPen(QPen(colour, 2 * self.brush, Qt.PenStyle.SolidLine, cap, join))
-            painter.drawPolyline([*self._stroke, self._stroke[-1] + QPointF(0.1, 0)])
-        if self._mouse is not None:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            # Light on dark, so that it shows on any photo.
-            for tone, width in (("#101214", 3.0), ("#ffffff", 1.2)):
-                painter.setPen(QPen(QColor(tone), width))
-                painter.drawEllipse(self._mouse, self.brush, self.brush)
 
     def _draw(self, painter: QPainter, person: Skeleton2D, current: bool) -> None:
         layout = find_layout(person.layout)

@@ -54,13 +54,6 @@ class BodiesStage(QWidget):
         self.opacity.setToolTip("How much of the photo the bodies cover")
         self.opacity.valueChanged.connect(lambda value: self.photo.set_opacity(value / 100))
         self.points = _switch(theme, "dots-nine", "Keypoints", True, self.photo.set_keypoints_shown)
-        self.brush = _switch(
-            theme, "paint-brush", "Paint over what is hidden (B)", False, self.photo.set_brushing
-        )
-        self.brush.setToolTip(
-            "Paint over what is hidden (B): keypoints under the brush count as not seen, and NIKI "
-            "fills them in; the right button shows them again; [ and ] change the size"
-        )
         self.wire = _switch(theme, "polygon", "Wireframe (W)", False, self._wire)
         self.bones = _switch(theme, "person-simple", "Skeleton (K)", False, self._bones)
         self.parts = _switch(theme, "palette", "Colours by part", False, lambda _on: None)
@@ -79,7 +72,7 @@ class BodiesStage(QWidget):
         self.legend = label("", "muted")
         views = self._views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         views.setHandleWidth(1)
-        left = (label("Bodies", "muted"), self.opacity, self.points, self.brush, self.message)
+        left = (label("Bodies", "muted"), self.opacity, self.points, self.message)
         frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)
         right = (
             frame,

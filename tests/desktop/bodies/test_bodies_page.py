@@ -16,7 +16,6 @@ from pytestqt.qtbot import QtBot
 from desktop.actions import Actions
 from desktop.bodies.page import EXAMPLE, BodiesPage
 from desktop.bodies.panels import TRUST
-from desktop.bodies.photo_view import BRUSH
 from desktop.bodies.trust_column import DOUBT
 from desktop.bridge import Bridge, process_executor
 from desktop.services import Services
@@ -275,42 +274,3 @@ def test_how_sure_each_joint_is(qtbot: QtBot, page: BodiesPage) -> None:
     page.controls.method.setCurrentIndex(page.controls.method.findData("ik"))
     settled(qtbot, page)
     assert table.isColumnHidden(TRUST), "closed form does not know"
-
-
-def test_what_is_hidden_is_painted_over(qtbot: QtBot, page: BodiesPage) -> None:
-    page.controls.method.setCurrentIndex(page.controls.method.findData("niki"))
-    page.start_example()
-    settled(qtbot, page)
-    people, photo = page.people, page.stage.photo
-    people.choose(0)
-    settled(qtbot, page)
-    before = people.figures[0].recovered.person.keypoints.copy()
-    names = person_names(page)
-    arm = [names.index("left_elbow"), names.index("left_wrist")]
-    places = photo._to_screen(before)[arm]
-    start, end = (QPoint(round(float(x)), round(float(y))) for x, y in places)
-
-    page.stage.brush.click()
-    assert photo.brushing
-    page._services.actions.action("bodies.brush_less").trigger()
-    assert photo.brush < BRUSH
-    for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton):
-        QTest.mousePress(photo, button, pos=start)
-        for share in (0.25, 0.5, 0.75, 1.0):
-            QTest.mouseMove(photo, start + (end - start) * share)
-        assert not photo.grab().isNull()
-        QTest.mouseRelease(photo, button, pos=end)
-        settled(qtbot, page)
-        seen = people.figures[0].recovered.person.confidence
-        hidden = button == Qt.MouseButton.LeftButton
-        assert [bool(value < 0.5) for value in seen[arm]] == [hidden, hidden]
-        if hidden:
-            assert "left_wrist" in people.figures[0].recovered.guessed
-    assert page._services.undo.count() == 2
-    page._services.undo.undo()
-    settled(qtbot, page)
-    assert people.figures[0].recovered.person.confidence[arm].max() < 0.5
-    page._services.undo.undo()
-    settled(qtbot, page)
-    assert people.figures[0].recovered.person.keypoints == pytest.approx(before)
-    photo.set_brushing(False)
