@@ -31,6 +31,7 @@ from desktop.tracks.importing import (
     tracks_of,
 )
 from desktop.tracks.jobs import ASSOCIATE, DETECT, TRACK, TrackJobs
+from desktop.tracks.link_arcs import LinkArcs
 from desktop.tracks.links import Link, LinksPanel, read_left_out, read_links
 from desktop.tracks.model import TracksModel
 from desktop.tracks.modes import WAYS, ZONES, Modes
@@ -52,7 +53,7 @@ from engine.tracks.edits import confirmed_identities
 from engine.tracks.formats import TrackFile
 from engine.tracks.scene import Scene
 
-INSPECTOR_WIDTH = 300
+INSPECTOR_WIDTH = 330
 EXPORTS = {
     "CSV (*.csv)": ("csv", ".csv"),
     "MOTChallenge (*.txt)": ("mot", ".txt"),
@@ -99,6 +100,7 @@ class TracksPage(Page):
         self.identities.add(self.card)
         self.proxies = ProxyMaker(self._services.project.folder / "cache" / "proxies", self)
         self.links, self.measures = LinksPanel(theme), MeasuresPanel(theme)
+        self.arcs = LinkArcs(self.model, self.time.timeline, self)
         self.relinking = Relinking(self.model, self.tell, self)
         self.relink = RelinkingPanel(theme, self.relinking, self.model)
         linking = QWidget()
@@ -462,6 +464,7 @@ class TracksPage(Page):
     def _links_came(self, links: list[Link]) -> None:
         self.links.show_links(links)
         self.ways.use_links(links)
+        self.arcs.use_links(links)
 
     def _show_link(self, first: int, second: int, time: float) -> None:
         self._show_tracklets([first, second], time)

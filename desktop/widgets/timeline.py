@@ -23,6 +23,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QScrollBar, QToolTip, QWidget
 
 from desktop.theme import Theme
+from desktop.widgets.timeline_arcs import Arc, paint_arcs
 from desktop.widgets.timeline_segments import Segments, View, rasterise
 
 GUTTER, RULER, DENSITY = 112, 22, 16
@@ -61,6 +62,7 @@ class Timeline(QWidget):
         self._gaps = np.zeros((0, 4))
         self._markers = np.zeros(0)
         self._selected: frozenset[int] = frozenset()
+        self._arcs: Sequence[Arc] = ()
         self._time = 0.0
         self._bounds = (0.0, 1.0)
         self._left, self._span = 0.0, 1.0
@@ -99,6 +101,11 @@ class Timeline(QWidget):
     def select(self, keys: frozenset[int]) -> None:
         """Outline segments."""
         self._selected = keys
+        self.update()
+
+    def set_arcs(self, arcs: Sequence[Arc]) -> None:
+        """Arcs between segments; those of segments that are not in view are not drawn."""
+        self._arcs = arcs
         self.update()
 
     @property
@@ -169,6 +176,7 @@ class Timeline(QWidget):
         self._paint_segments(painter, plot)
         self._paint_gaps(painter, first, last, top)
         self._paint_selected(painter, first, last, top)
+        self._paint_arcs(painter, first, last, top)
         self._paint_head(painter, plot)
         painter.end()
 
@@ -231,6 +239,31 @@ class Timeline(QWidget):
             low, high = self._band(int(self._segments.rows[at]), int(self._segments.lanes[at]), top)
             left, right = self._x(self._segments.starts[at]), self._x(self._segments.ends[at])
             painter.drawRect(QRectF(left - 1, low - 1, max(right - left, 2) + 2, high - low + 2))
+        painter.restore()
+
+    def _paint_arcs(self, painter: QPainter, first: int, last: int, top: int) -> None:
+        if not self._arcs:
+            return
+        wanted = [key for arc in self._arcs for key in (arc.first, arc.second)]
+        part = self._segments.of_rows(first, last)
+        at = (np.flatnonzero(np.isin(self._segments.keys[part], wanted)) + part.start).tolist()
+        place = {int(self._segments.keys[one]): one for one in at}
+        placed = []
+        for arc in self._arcs:
+            if arc.first in place and arc.second in place:
+                one, other = place[arc.first], place[arc.second]
+                ends = []
+                for segment, time in (
+                    (one, self._segments.ends[one]),
+                    (other, self._segments.starts[other]),
+                ):
+                    row, lane = int(self._segments.rows[segment]), int(self._segments.lanes[segment])
+                    ends.append(QPointF(self._x(float(time)), sum(self._band(row, lane, top)) / 2))
+                placed.append((arc, ends[0], ends[1]))
+        tokens = self._theme.tokens
+        painter.save()
+        painter.setClipRect(self._plot())
+        paint_arcs(painter, placed, QColor(tokens.text), QColor(tokens.sunken), ROW)
         painter.restore()
 
     def _paint_head(self, painter: QPainter, plot: QRect) -> None:
