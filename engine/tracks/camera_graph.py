@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import invalid_input
 from engine.tracks.boxes import Int64Array
 from engine.tracks.cameras import Camera
 from engine.tracks.visits import UNKNOWN, Visits
@@ -19,6 +20,11 @@ ENOUGH_TIMES = 8
 """Observed times from which a window is learnt."""
 LONGEST_STAY, AT_ONCE = 600.0, 5.0
 """Seconds for which two cameras may see one thing, and by which one of them may lose it earlier."""
+EARLIER_AT_ONCE = 1000
+"""Visits whose pairs are looked at together: what is not kept takes little memory."""
+MOST_PAIRS = 25_000_000
+"""Pairs that are kept: 40 bytes each, and three times that while they are put together."""
+_NONE = np.zeros(0, np.int64)
 WIDER = 1.5
 """Of the interquartile range, by which a learnt window is wider than 96 % of the times. With a quarter
 of it a tenth of the true pairs was lost: what is sure enough to learn from is not all that there is."""
@@ -152,12 +158,18 @@ def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0, keep: Keep |
         See :func:`routes`.
     keep
         See :data:`Keep`; all, without it.
+
+    Raises
+    ------
+    EngineError
+        ``invalid_input`` for more than :data:`MOST_PAIRS`.
     """
     parts = []
     for (camera, first, other, last), (least, most) in routes(ways, dwell).items():
         leaves = (visits.cameras == camera) & np.isin(visits.went_to, (first, UNKNOWN))
         arrives = (visits.cameras == other) & np.isin(visits.came_from, (last, UNKNOWN))
         parts.append(_in_window(visits, leaves, arrives, least, most, keep))
+        _not_too_many(parts)
     if ways.overlapping is not None:
         # What both see at once comes and goes by zones that do not lead to the other.
         for camera, other in np.argwhere(ways.overlapping).tolist():
@@ -165,6 +177,7 @@ def possible_pairs(visits: Visits, ways: Ways, dwell: float = 40.0, keep: Keep |
             both = _in_window(visits, leaves, arrives, -LONGEST_STAY, AT_ONCE, keep)
             # No time of these is more usual than another.
             parts.append(replace(both, least=both.gaps - AT_ONCE, most=both.gaps + AT_ONCE))
+            _not_too_many(parts)
     return _together(parts, len(visits))
 
 
@@ -172,11 +185,22 @@ def pairs_in_time(
     visits: Visits, cameras: int, least: float, most: float, keep: Keep | None = None
 ) -> Pairs:
     """Pairs of visits at two cameras that follow each other within a window; zones say nothing."""
-    parts = [
-        _in_window(visits, visits.cameras == one, visits.cameras != one, least, most, keep)
-        for one in range(cameras)
-    ]
+    parts: list[Pairs] = []
+    for one in range(cameras):
+        leaves = visits.cameras == one
+        parts.append(_in_window(visits, leaves, ~leaves, least, most, keep))
+        _not_too_many(parts)
     return _together(parts, len(visits))
+
+
+def _not_too_many(parts: list[Pairs]) -> None:
+    if sum(map(len, parts)) > MOST_PAIRS:
+        raise invalid_input(
+            f"More than {MOST_PAIRS:,} pairs of visits could be one object by place, time and looks: "
+            "comparing all would take more than 3 GB of memory; nothing was associated.",
+            "Say how long ways take, or allow less time or less different looks; or take a shorter "
+            "part of the recording.",
+        )
 
 
 def _in_window(
@@ -189,6 +213,24 @@ def _in_window(
 ) -> Pairs:
     earlier, later = np.flatnonzero(leaves), np.flatnonzero(arrives)
     later = later[np.argsort(visits.t_in[later], kind="stable")]
+    parts = [
+        _of_some(visits, earlier[at : at + EARLIER_AT_ONCE], later, least, most, keep)
+        for at in range(0, len(earlier), EARLIER_AT_ONCE)
+    ]
+    first = np.concatenate([_NONE, *(one for one, _ in parts)])
+    second = np.concatenate([_NONE, *(other for _, other in parts)])
+    gaps = visits.t_in[second] - visits.t_out[first]
+    return Pairs(first, second, gaps, np.full(len(gaps), least), np.full(len(gaps), most))
+
+
+def _of_some(
+    visits: Visits,
+    earlier: Int64Array,
+    later: Int64Array,
+    least: float,
+    most: float,
+    keep: Keep | None,
+) -> tuple[Int64Array, Int64Array]:
     low = np.searchsorted(visits.t_in[later], visits.t_out[earlier] + least, "left")
     high = np.searchsorted(visits.t_in[later], visits.t_out[earlier] + most, "right")
     counts = np.maximum(high - low, 0)
@@ -201,8 +243,7 @@ def _in_window(
     if keep is not None:
         kept = keep(first, second)
         first, second = first[kept], second[kept]
-    gaps = visits.t_in[second] - visits.t_out[first]
-    return Pairs(first, second, gaps, np.full(len(gaps), least), np.full(len(gaps), most))
+    return first, second
 
 
 def _together(parts: list[Pairs], count: int) -> Pairs:

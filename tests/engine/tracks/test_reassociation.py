@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.tracks import edits
+from engine.tracks import camera_graph, edits
 from engine.tracks.boxes import NO_TRACK, Boxes
 from engine.tracks.reassociation import Reassociation
 from engine.tracks.regrouping import applying, changes
@@ -156,3 +156,18 @@ def test_any_change_fits_the_log(network: tuple[Reassociation, TrackState], tmp_
         assert changes(state, wanted) == []
         scene.undo()
         assert [state.identity_of(name) for name in state.tracklets] == state.tracklets
+
+
+def test_pairs_in_blocks_and_at_most_so_many(
+    network: tuple[Reassociation, TrackState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks change nothing; what would take too much memory is refused."""
+    again, state = network
+    whole = again.run(state)
+    monkeypatch.setattr(camera_graph, "EARLIER_AT_ONCE", 3)
+    parts = again.run(state)
+    assert parts.identities == whole.identities
+    np.testing.assert_array_equal(parts.found.links.margin, whole.found.links.margin)
+    monkeypatch.setattr(camera_graph, "MOST_PAIRS", 5)
+    with pytest.raises(EngineError, match="More than 5 pairs of visits"):
+        again.run(state)
