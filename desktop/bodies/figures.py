@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from desktop.widgets.scene3d import Body3D
 from engine.bodies.joints import JOINT_NAMES
 from engine.bodies.keypoints.person import Person
+from engine.bodies.occlusion import Stroke, with_hidden
 from engine.bodies.record import Camera, RecoveredPerson
 
 COLOURS = ("#2bbfae", "#e39a5b", "#7f9cf5", "#d96c9a", "#9ac24d", "#c9b458")
@@ -22,6 +23,9 @@ COMPARED, GHOST = 1000, 2000
 """Keys of the body that is compared, and of the mean adult's beside the selected person's."""
 
 FULL_SCALE_MM = 100.0
+
+OUTLINED = ("niki+shape",)
+"""Methods that look at a person's outline."""
 
 
 def colour_of(index: int) -> str:
@@ -61,21 +65,44 @@ class Figure:
         As the job found them.
     body
         None until the poser has answered.
+    painted
+        What the hand painted as hidden of this person.
     """
 
     recovered: RecoveredPerson
     original: RecoveredPerson
     body: Body3D | None = None
+    painted: tuple[Stroke, ...] = ()
 
     @property
     def edited(self) -> bool:
         """Whether the hand corrected something."""
         return self.recovered is not self.original
 
+    @property
+    def seen(self) -> Person:
+        """Without the keypoints that are painted over."""
+        return with_hidden(self.recovered.person, self.painted)
+
+    @property
+    def shown(self) -> RecoveredPerson:
+        """The body with the keypoints that it follows."""
+        return replace(self.recovered, person=self.seen)
+
     def with_keypoints(self, keypoints: NDArray[np.float64]) -> Figure:
         """Other keypoints; the body follows with the poser's answer."""
         person = replace(self.recovered.person, keypoints=keypoints)
         return replace(self, recovered=replace(self.recovered, person=person))
+
+
+def strokes_of(kept: Mapping[str, Any] | None) -> tuple[Stroke, ...]:
+    """What is painted, of a record of :func:`painting`."""
+    return () if kept is None else tuple(Stroke.from_json(one) for one in kept["strokes"])
+
+
+def painting(strokes: Sequence[Stroke], method: str) -> dict[str, Any]:
+    """What is painted and by which method the pose followed, as the project keeps it."""
+    return {"method": method, "strokes": [stroke.to_json() for stroke in strokes]}
 
 
 def camera_json(camera: Camera) -> dict[str, Any]:
@@ -130,6 +157,8 @@ def solve_request(
     }
     if shape is not None:
         request["shape"] = np.array(shape, np.float32)
+    if person.mask is not None and method in OUTLINED:
+        request |= {"mask": person.mask.values, "mask_to_image": person.mask.to_image}
     return request | ({} if person.world is None else {"world": person.world})
 
 

@@ -84,8 +84,7 @@ class BodiesModel(QObject):
         super().__init__(parent)
         self._project, self._bridge = project, bridge
         self._jobs: dict[str, PhotoJob] = {}
-        self._edits: dict[int, dict[str, Any]] = {}
-        self._shapes: dict[int, dict[str, Any]] = {}
+        self._corrections: dict[str, dict[str, Any]] = {}
         bridge.job_added.connect(self._added)
         bridge.job_changed.connect(self._changed)
         bridge.progressed.connect(self._progressed)
@@ -122,38 +121,45 @@ class BodiesModel(QObject):
         return self._bridge.submit(JobSpec(KIND, params, {"picture": path.resolve()}, device="cpu"))
 
     def edits(self, result: int) -> dict[str, Any]:
-        """Corrections by ``"FRAME:PERSON"``."""
-        if result not in self._edits:
-            found = self._project.get(f"bodies.edits.{result}")
-            self._edits[result] = dict(found) if isinstance(found, Mapping) else {}
-        return self._edits[result]
+        """Corrected keypoints by ``"FRAME:PERSON"``."""
+        return self._kept("edits", result)
 
     def set_edit(self, result: int, key: str, keypoints: Sequence[Any] | None) -> None:
         """Keep corrected keypoints of ``"FRAME:PERSON"``, or (None) forget them."""
-        edits = dict(self.edits(result))
-        if keypoints is None:
-            edits.pop(key, None)
-        else:
-            edits[key] = keypoints
-        self._project.put(f"bodies.edits.{result}", edits)
-        self._edits[result] = edits
+        self._keep("edits", result, key, keypoints)
 
     def shapes(self, result: int) -> dict[str, Any]:
         """Shapes by hand, lists of numbers, by ``"FRAME:PERSON"``."""
-        if result not in self._shapes:
-            found = self._project.get(f"bodies.shapes.{result}")
-            self._shapes[result] = dict(found) if isinstance(found, Mapping) else {}
-        return self._shapes[result]
+        return self._kept("shapes", result)
 
     def set_shape(self, result: int, key: str, shape: Sequence[float] | None) -> None:
         """Keep a shape by hand of ``"FRAME:PERSON"``, or (None) forget it."""
-        shapes = dict(self.shapes(result))
-        if shape is None:
-            shapes.pop(key, None)
+        self._keep("shapes", result, key, None if shape is None else list(shape))
+
+    def paintings(self, result: int) -> dict[str, Any]:
+        """What is painted as hidden by ``"FRAME:PERSON"``: ``method`` and ``strokes``."""
+        return self._kept("hidden", result)
+
+    def set_painting(self, result: int, key: str, painting: Mapping[str, Any] | None) -> None:
+        """Keep what is painted of ``"FRAME:PERSON"``, or (None) forget it."""
+        self._keep("hidden", result, key, painting)
+
+    def _kept(self, kind: str, result: int) -> dict[str, Any]:
+        name = f"bodies.{kind}.{result}"
+        if name not in self._corrections:
+            found = self._project.get(name)
+            self._corrections[name] = dict(found) if isinstance(found, Mapping) else {}
+        return self._corrections[name]
+
+    def _keep(self, kind: str, result: int, key: str, value: Any) -> None:
+        values = dict(self._kept(kind, result))
+        if value is None:
+            values.pop(key, None)
         else:
-            shapes[key] = list(shape)
-        self._project.put(f"bodies.shapes.{result}", shapes)
-        self._shapes[result] = shapes
+            values[key] = value
+        name = f"bodies.{kind}.{result}"
+        self._project.put(name, values)
+        self._corrections[name] = values
 
     def _photo_job(self, record: JobRecord) -> PhotoJob:
         job = PhotoJob(record.id, record.spec, record.state, error=record.error, metrics=record.metrics)

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayo
 
 from desktop.background import Background
 from desktop.bodies.controls import THUMBNAIL, Controls
+from desktop.bodies.hiding import Hiding
 from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import ExportPanel, MeasurePanel, PosePanel, words
 from desktop.bodies.people import Parts, People
@@ -71,6 +72,7 @@ class BodiesPage(Page):
         self.people = People(parts, self)
         self.shape = ShapePanel(theme)
         self.shaping = Shaping(self.people, parts, self.shape, self)
+        self.hiding = Hiding(self.people, parts, self._services.actions, self)
         self.measures.unit.currentTextChanged.connect(self.shape.set_unit)
         mesh = self.stage.mesh
         self.saving = Saving(self._services, self.people, mesh, self.poser, self.export, self)

@@ -25,6 +25,7 @@ from desktop.bodies.figures import (
     rgb,
     solve_request,
     solved,
+    strokes_of,
 )  # fmt: skip
 from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import MeasurePanel, PosePanel
@@ -36,6 +37,7 @@ from desktop.widgets.image_canvas import image_from_array
 from desktop.widgets.scene3d import Body3D
 from desktop.widgets.video_frames import FrameReader
 from engine.bodies.keypoints.person import SEEN
+from engine.bodies.occlusion import Stroke
 from engine.bodies.record import Camera
 from engine.errors import EngineError
 
@@ -85,9 +87,12 @@ class People(QObject):
         Everybody in it, and who is selected.
     shape_shown
         The selected person is another, or has another shape.
+    updated
+        The selected person is another, or was recovered anew.
     """
 
     shape_shown = Signal()
+    updated = Signal()
 
     def __init__(self, parts: Parts, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -134,6 +139,11 @@ class People(QObject):
     def shapes(self) -> dict[str, Any]:
         """Shapes by hand by ``"FRAME:PERSON"``, of all frames."""
         return {} if self.result is None else self._parts.model.shapes(self.result)
+
+    @property
+    def paintings(self) -> dict[str, Any]:
+        """What is painted as hidden by ``"FRAME:PERSON"``, of all frames."""
+        return {} if self.result is None else self._parts.model.paintings(self.result)
 
     @property
     def height(self) -> float | None:
@@ -188,8 +198,14 @@ class People(QObject):
             )
         for at, figure in enumerate(self.figures):
             edit = edits.get(self.edit_key(at))
-            if edit is None and self.shape_by_hand(at) is not None:
-                self._solve(at)
+            painted = self.paintings.get(self.edit_key(at))
+            if painted is not None:
+                points = figure.recovered.person.keypoints if edit is None else np.array(edit)
+                figure = replace(figure.with_keypoints(points), painted=strokes_of(painted))
+                self.figures[at] = figure
+                self.solve(at, str(painted["method"]))
+            elif edit is None and self.shape_by_hand(at) is not None:
+                self.solve(at)
             elif edit is None:
                 done = partial(self._posed, at, index)
                 self._parts.poser.ask(
@@ -197,7 +213,7 @@ class People(QObject):
                 )
             else:
                 self.figures[at] = figure.with_keypoints(np.array(edit, np.float64))
-                self._solve(at)
+                self.solve(at)
         self._show_people()
 
     def _frame_read(self, index: int, image: QImage) -> None:
@@ -223,14 +239,13 @@ class People(QObject):
         self.figures[at] = replace(self.figures[at], body=body)
         self._show_bodies()
 
-    def _solve(self, at: int, method: str | None = None) -> None:
+    def solve(self, at: int, method: str | None = None) -> None:
         """Have a person's body follow its keypoints."""
         assert self.opened is not None
         figure, frame = self.figures[at], self._frame
-        person = figure.recovered.person
         request = solve_request(
             at,
-            person,
+            figure.seen,
             self.camera,
             method or figure.recovered.method,
             self.height,
@@ -251,7 +266,23 @@ class People(QObject):
         """Solve everybody anew with another method, height or focal length."""
         if self.opened is not None:
             for at in range(len(self.figures)):
-                self._solve(at, self._parts.controls.method.currentData())
+                self.solve(at, self._parts.controls.method.currentData())
+
+    def show_painting(self, at: int, strokes: tuple[Stroke, ...]) -> None:
+        """What is painted as hidden of a person, not kept yet."""
+        self.figures[at] = replace(self.figures[at], painted=strokes)
+        self._show_skeletons()
+
+    def apply_painting(self, result: int | None, key: str, kept: Any) -> None:
+        """Keep what is painted (None: nothing) and let the pose follow."""
+        if result is None:
+            return
+        self._parts.model.set_painting(result, key, kept)
+        frame, at = (int(part) for part in key.split(":"))
+        if result == self.result and frame == self._frame and at < len(self.figures):
+            self.figures[at] = replace(self.figures[at], painted=strokes_of(kept))
+            self._show_people()
+            self.solve(at)
 
     def show_shape(self, at: int, answer: dict[str, Any]) -> None:
         """A person with another shape in the same pose, not kept yet."""
@@ -268,7 +299,7 @@ class People(QObject):
         if result == self.result and frame == self._frame and at < len(self.figures):
             self._measured = None
             self._show_people()
-            if shape is None and not self._edited(at):
+            if shape is None and not self._edited(at) and not self.figures[at].painted:
                 original = self.figures[at].original
                 self.figures[at] = replace(self.figures[at], recovered=original)
                 self._parts.poser.ask(
@@ -277,7 +308,7 @@ class People(QObject):
                 )  # fmt: skip
                 self._show_current()
             else:
-                self._solve(at)
+                self.solve(at)
 
     def show_ghost(self, body: Body3D | None) -> None:
         """The mean adult beside the selected person's body, or nothing."""
@@ -301,6 +332,7 @@ class People(QObject):
             name = figure.recovered.person.identity
             marks = ", corrected" if self._edited(at) else ""
             marks += ", shaped" if self.shape_by_hand(at) is not None else ""
+            marks += ", partly hidden" if figure.painted else ""
             lines.append(f"Person {at + 1 if name is None else name}{marks}")
         self._parts.controls.show_people(lines, self.current)
         self._show_current()
@@ -316,22 +348,23 @@ class People(QObject):
         return found
 
     def _show_skeletons(self) -> None:
-        people = [figure.recovered.person for figure in self.figures]
+        people = [(figure.seen, figure.painted) for figure in self.figures]
         skeletons = [
-            Skeleton2D(person.keypoints, person.layout, QColor(colour_of(at)))
-            for at, person in enumerate(people)
+            Skeleton2D(person.keypoints, person.layout, QColor(colour_of(at)), painted)
+            for at, (person, painted) in enumerate(people)
         ]
         self._parts.stage.photo.show_people(skeletons, self.current)
 
     def _show_current(self) -> None:
         self._show_skeletons()
+        self.updated.emit()
         if not 0 <= self.current < len(self.figures):
             self._parts.pose.show_person("Nobody is selected.", (), None)
             self._parts.measures.show_measures(None)
             self._measured = None
             self.shape_shown.emit()
             return
-        shown = self.figures[self.current].recovered
+        shown = self.figures[self.current].shown
         seen = int((shown.person.confidence >= SEEN).sum())
         about = (
             f"{seen} of {len(shown.person.confidence)} keypoints are seen; the body meets them within "
@@ -405,7 +438,7 @@ class People(QObject):
         self.figures[at] = self.figures[at].with_keypoints(keypoints)
         self._show_skeletons()
         # At once while the hand moves; with the person's own method when it lets go.
-        self._solve(at, "ik")
+        self.solve(at, "ik")
 
     def _dropped(self, at: int, keypoint: int) -> None:
         before, self._dragged_from = self._dragged_from, None
@@ -442,7 +475,7 @@ class People(QObject):
         )
         self.figures[at] = figure.with_keypoints(points)
         self._show_people()
-        self._solve(at, method)
+        self.solve(at, method)
 
     def take_back(self) -> None:
         """Forget the corrections of the selected person."""
@@ -460,8 +493,7 @@ class People(QObject):
             self._repose()
             return
         frame = self._frame
-        person = self.figures[at].recovered.person
-        request = solve_request(COMPARED, person, self.camera, method, self.height)
+        request = solve_request(COMPARED, self.figures[at].seen, self.camera, method, self.height)
 
         def other(answer: dict[str, Any]) -> None:
             if frame != self._frame or self._faces is None or self.figures[at].body is None:

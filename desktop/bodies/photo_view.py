@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from desktop.theme import Theme
 from desktop.widgets.pan_zoom import PanZoomView, draw_picture
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.person import SEEN
+from engine.bodies.occlusion import Stroke
 
 HANDLE, REACH = 4.5, 11.0
 """Radius of a keypoint, and how near the mouse has to be, logical pixels."""
@@ -21,11 +22,15 @@ HANDLE, REACH = 4.5, 11.0
 
 @dataclass(frozen=True, eq=False)
 class Skeleton2D:
-    """Keypoints ``(K, 3)`` in pixels of the original photo, and how to draw them."""
+    """Keypoints ``(K, 3)`` in pixels of the original photo, and how to draw them.
+
+    ``painted`` is what the hand painted as hidden.
+    """
 
     keypoints: NDArray[np.float64]
     layout: str
     colour: QColor
+    painted: tuple[Stroke, ...] = ()
 
 
 class PhotoView(PanZoomView):
@@ -41,6 +46,9 @@ class PhotoView(PanZoomView):
         ``(person, keypoint)``: a right click says that it is hidden, or seen again.
     person_clicked
         The person nearest to a click.
+    layer
+        Paints between bodies and keypoints: called with the painter, the photo's rectangle and
+        :attr:`pixels_per_photo_pixel`.
     """
 
     dragged = Signal(int, int, float, float)
@@ -58,6 +66,7 @@ class PhotoView(PanZoomView):
         self._current = -1
         self._grabbed: tuple[int, int] | None = None
         self._hovered: tuple[int, int] | None = None
+        self.layer: Callable[[QPainter, QRectF, float], None] | None = None
         self.opacity = 0.7
         self.show_keypoints = True
         self.setAccessibleName("Photo with keypoints")
@@ -108,7 +117,18 @@ class PhotoView(PanZoomView):
         scale = np.array([rect.width() / self._size[0], rect.height() / self._size[1]])
         return np.asarray(points[:, :2] * scale + [rect.left(), rect.top()])
 
-    def _to_photo(self, point: QPointF) -> tuple[float, float]:
+    @property
+    def current_person(self) -> Skeleton2D | None:
+        """Who is selected."""
+        return self._people[self._current] if 0 <= self._current < len(self._people) else None
+
+    @property
+    def pixels_per_photo_pixel(self) -> float:
+        """Logical pixels of the screen for one of the original photo."""
+        return 1.0 if self._photo is None else self._picture_rect().width() / self._size[0]
+
+    def to_photo(self, point: QPointF) -> tuple[float, float]:
+        """A position in pixels of the original photo."""
         rect = self._picture_rect()
         return (
             (point.x() - rect.left()) * self._size[0] / rect.width(),
@@ -151,7 +171,7 @@ class PhotoView(PanZoomView):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag, or say which keypoint is under the mouse."""
         if self._grabbed is not None:
-            self.dragged.emit(*self._grabbed, *self._to_photo(event.position()))
+            self.dragged.emit(*self._grabbed, *self.to_photo(event.position()))
             return
         hovered = self._keypoint_at(event.position())
         if hovered != self._hovered:
@@ -186,6 +206,8 @@ class PhotoView(PanZoomView):
                 painter.setOpacity(self.opacity)
                 draw_picture(painter, rect, self._overlay, smooth_always=True)
                 painter.setOpacity(1)
+            if self.layer is not None:
+                self.layer(painter, rect, self.pixels_per_photo_pixel)
             if self.show_keypoints:
                 painter.setRenderHint(QPainter.RenderHint.Antialiasing)
                 for index, person in enumerate(self._people):

@@ -72,7 +72,7 @@ class Saving(QObject):
         if self._panel.all_frames.isChecked():
             self._poser.ask(self._all_frames(folder, formats), self._written, self.tell)
             return
-        people = [figure.recovered for figure in self._people.figures]
+        people = [figure.shown for figure in self._people.figures]
         picture = self._people.picture
         request = export_request(
             people, self._people.camera, str(picture), str(folder), picture.stem, formats
@@ -88,6 +88,7 @@ class Saving(QObject):
             "path": str(project.store.path(project.result(people.result).artifact)),
             "edits": people.edits,
             "shapes": people.shapes,
+            "paintings": people.paintings,
             "height": people.height,
             "folder": str(folder),
             "stem": people.picture.stem,

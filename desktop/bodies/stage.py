@@ -14,9 +14,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.bodies.brush import OcclusionBrush
 from desktop.bodies.controls import METHODS
 from desktop.bodies.photo_view import PhotoView
 from desktop.theme import SPACE_M, SPACE_S, Theme
+from desktop.widgets.elided_label import ElidedLabel
 from desktop.widgets.field_editors import QuietComboBox
 from desktop.widgets.mesh_view import MeshView
 from desktop.widgets.parts import icon_button, label
@@ -54,6 +56,14 @@ class BodiesStage(QWidget):
         self.opacity.setToolTip("How much of the photo the bodies cover")
         self.opacity.valueChanged.connect(lambda value: self.photo.set_opacity(value / 100))
         self.points = _switch(theme, "dots-nine", "Keypoints", True, self.photo.set_keypoints_shown)
+        self.brush = OcclusionBrush(self.photo, theme)
+        brush_tip = (
+            "Paint what is hidden of the selected person (B)\n"
+            "Wheel or [ and ]: size. Right button: erase. Ctrl and wheel: zoom."
+        )
+        self.hide_tool = _switch(theme, "paint-brush", brush_tip, False, self._brush)
+        self.hide_tool.setAccessibleName("Paint what is hidden of the selected person")
+        self.erase_tool = _switch(theme, "eraser", "Erase what was painted (E)", False, self._eraser)
         self.wire = _switch(theme, "polygon", "Wireframe (W)", False, self._wire)
         self.bones = _switch(theme, "person-simple", "Skeleton (K)", False, self._bones)
         self.parts = _switch(theme, "palette", "Colours by part", False, lambda _on: None)
@@ -72,7 +82,10 @@ class BodiesStage(QWidget):
         self.legend = label("", "muted")
         views = self._views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         views.setHandleWidth(1)
-        left = (label("Bodies", "muted"), self.opacity, self.points, self.message)
+        self.hint = ElidedLabel("muted")
+        self.hint.hide()
+        brushes = (self.hide_tool, self.erase_tool)
+        left = (label("Bodies", "muted"), self.opacity, self.points, *brushes, self.message)
         frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)
         right = (
             frame,
@@ -85,7 +98,7 @@ class BodiesStage(QWidget):
             label(""),
         )
         for view, tools in ((self.photo, left), (self.mesh, right)):
-            views.addWidget(_column(view, tools, self.legend if view is self.mesh else None))
+            views.addWidget(_column(view, tools, self.legend if view is self.mesh else self.hint))
             views.setStretchFactor(views.count() - 1, 1)
         views.setSizes([1000, 1000])
         self.play = icon_button(theme.icon("play"), "Play or pause", self.toggle_play)
@@ -188,6 +201,17 @@ class BodiesStage(QWidget):
         self.number.setText(f"{index + 1} / {self.slider.maximum() + 1}")
         self.frame_wanted.emit(index)
 
+    def _brush(self, on: bool) -> None:
+        self.brush.set_active(on)
+        self.hint.setVisible(on)
+        if not on:
+            self.erase_tool.setChecked(False)
+
+    def _eraser(self, on: bool) -> None:
+        self.brush.set_erases(on)
+        if on:
+            self.hide_tool.setChecked(True)
+
     def _wire(self, on: bool) -> None:
         self.mesh.set_options(wireframe=on)
 
@@ -206,7 +230,7 @@ def _switch(theme: Theme, icon: str, name: str, on: bool, toggled: object) -> QT
     return result
 
 
-def _column(view: QWidget, tools: tuple[QWidget, ...], below: QLabel | None) -> QWidget:
+def _column(view: QWidget, tools: tuple[QWidget, ...], below: QLabel) -> QWidget:
     column = QWidget()
     bar = QHBoxLayout()
     bar.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
@@ -218,7 +242,6 @@ def _column(view: QWidget, tools: tuple[QWidget, ...], below: QLabel | None) -> 
     layout.setSpacing(0)
     layout.addLayout(bar)
     layout.addWidget(view, 1)
-    if below is not None:
-        below.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
-        layout.addWidget(below)
+    below.setContentsMargins(SPACE_M, SPACE_S, SPACE_M, SPACE_S)
+    layout.addWidget(below)
     return column

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from engine.bodies.body_model import BodyModel, PosedBody, load_builtin_body, vertex_normals
 from engine.bodies.export import export_bodies
-from engine.bodies.keypoints.person import Person
+from engine.bodies.keypoints.person import Mask, Person
 from engine.bodies.measure import measure
+from engine.bodies.occlusion import Stroke, with_hidden
 from engine.bodies.record import Camera, RecoveredPerson, Recovery, read_recoveries
 from engine.bodies.recover import recover_person
 from engine.bodies.render import Caster, Mesh, View, over
@@ -102,8 +103,9 @@ class Poser:
     def solve(self, request: Values) -> dict[str, Any]:
         """Recover one person from keypoints and keep the body under ``key``.
 
-        ``person`` holds what :class:`~engine.bodies.keypoints.person.Person` has; also ``camera``,
-        ``method``, ``height`` in metres or None, and ``shape`` where it is given.
+        ``person`` holds what :class:`~engine.bodies.keypoints.person.Person` has, but ``keypoints``,
+        ``world``, ``mask`` and ``mask_to_image`` are arrays of their own; also ``camera``, ``method``,
+        ``height`` in metres or None, and ``shape`` where it is given.
         """
         started = time.monotonic()
         person = _person(request)
@@ -239,23 +241,29 @@ class Poser:
         """Write all frames of the result in file ``path``, like :meth:`export`.
 
         ``edits`` are corrected keypoints by ``"FRAME:PERSON"``, both counted in the file, ``shapes``
-        likewise shapes by hand; ``height`` is
-        that of :meth:`solve`, ``fps`` of :func:`~engine.bodies.export.export_bodies`.
+        likewise shapes by hand, ``paintings`` likewise what is painted as hidden (``strokes`` and the
+        ``method`` that knows of it); ``height`` is that of :meth:`solve`, ``fps`` of
+        :func:`~engine.bodies.export.export_bodies`.
         """
         recoveries = list(read_recoveries(Path(request["path"])))
         edits, shapes = request["edits"], request.get("shapes", {})
-        for key in {**edits, **shapes}:
+        paintings = request.get("paintings", {})
+        for key in {**edits, **shapes, **paintings}:
             frame, at = (int(part) for part in key.split(":"))
             people = list(recoveries[frame].people)
             corrected = people[at].person
             if key in edits:
                 corrected = replace(corrected, keypoints=np.array(edits[key], np.float64))
+            method = people[at].method
+            if key in paintings:
+                strokes = [Stroke.from_json(one) for one in paintings[key]["strokes"]]
+                corrected, method = with_hidden(corrected, strokes), paintings[key]["method"]
             shape = shapes.get(key)
             people[at] = recover_person(
                 corrected,
                 recoveries[frame].camera,
                 self.body,
-                method=people[at].method,
+                method=method,
                 height=request.get("height"),
                 shape=None if shape is None else _row(shape),
             )
@@ -335,12 +343,13 @@ class Poser:
 
 def _person(request: Values) -> Person:
     about = request["person"]
-    world = request.get("world")
+    world, mask = request.get("world"), request.get("mask")
     return Person(
         keypoints=np.array(request["keypoints"], np.float64),
         layout=str(about["layout"]),
         box=np.array(about["box"], np.float64),
         score=float(about["score"]),
+        mask=None if mask is None else Mask(np.array(mask), np.array(request["mask_to_image"])),
         world=None if world is None else np.array(world, np.float64),
         identity=about.get("identity"),
     )

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from engine.bodies.body_model import BakedBody, PosedBody
 from engine.bodies.in_space import scale_to_body
+from engine.bodies.joints import JOINT_NAMES
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.person import SEEN
 from engine.bodies.recover import Solution, Task, shape_of_height, solve_niki
+from engine.bodies.recover_niki import NikiPosing
 from engine.bodies.render import Caster, Mesh, View
 from engine.bodies.shape import load_shape_decoder
 from engine.bodies.shape_evidence import Measures, MeasuresModel, ShapeEstimate
-from engine.bodies.shape_parts import PARTS, bone_lengths
+from engine.bodies.shape_parts import PARTS, SEGMENT_ENDS, bone_lengths
 from engine.bodies.shape_silhouette import width_ratios
 from engine.bodies.skeleton import COCO_NAMES, POINTS
 
@@ -104,6 +106,8 @@ def measured_in_picture(task: Task, found: Solution) -> Measures:
         widths = measures_model().decoder.parts.widths(rest.vertices, rest.joints)[0, list(PARTS)]
         lengths = bone_lengths(rest.joints)[0]
     ratios, spreads = _width_ratios(task, posed, widths)
+    # The outline where somebody is hidden is that of what hides them.
+    spreads[_ends_unseen(task)] = np.inf
     longer, length_spreads = _length_ratios(task, keypoints)
     lengths, widths = (_size(task, rest) * values for values in (lengths, widths))
     return Measures(
@@ -112,6 +116,12 @@ def measured_in_picture(task: Task, found: Solution) -> Measures:
         widths * torch.from_numpy(np.nan_to_num(ratios, nan=1.0)).float(),
         widths * torch.from_numpy(spreads).float(),
     )
+
+
+def _ends_unseen(task: Task) -> NDArray[np.bool_]:
+    """Of the 20 parts ``(20,)``, those of which one end is not seen."""
+    guessed = [JOINT_NAMES.index(name) for name in NikiPosing(task.person).guessed]
+    return np.asarray(np.isin(PARTS, guessed) | np.isin([SEGMENT_ENDS[j] for j in PARTS], guessed))
 
 
 def _width_ratios(task: Task, posed: PosedBody, widths: Tensor) -> tuple[Array, Array]:

@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QImage, QUndoStack
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
-from desktop.actions import Actions
 from desktop.bodies.page import EXAMPLE, BodiesPage
 from desktop.bodies.panels import TRUST
 from desktop.bodies.trust_column import DOUBT
-from desktop.bridge import Bridge, process_executor
-from desktop.services import Services
-from desktop.settings import Settings
-from desktop.shell.notifications import Notifications
-from desktop.theme import Theme
 from engine.bodies.joints import JOINT_NAMES
 from engine.bodies.params import RecoverParams
 from engine.job import JobState
-from engine.project import Project
-from tests.desktop.support import WAIT_MS
-
-SECONDS = max(WAIT_MS, 60_000)
-
-
-@pytest.fixture
-def page(
-    qtbot: QtBot,
-    project: Project,
-    settings: Settings,
-    actions: Actions,
-    theme: Theme,
-    notifications: Notifications,
-) -> Iterator[BodiesPage]:
-    bridge = Bridge(project, process_executor)
-    bridge.start()
-    services = Services(project, bridge, settings, actions, theme, notifications, QUndoStack())
-    made = BodiesPage(services, use_gl=False)
-    made.resize(1200, 700)
-    qtbot.addWidget(made)
-    made.show()
-    made.activate()
-    yield made
-    made.poser.close()
-    made.stage.stop()
-    bridge.close()
-
-
-def settled(qtbot: QtBot, page: BodiesPage) -> None:
-    """All bodies are there and nobody waits for the poser."""
-
-    def done() -> bool:
-        ready = bool(page.people.figures) and all(
-            figure.body is not None for figure in page.people.figures
-        )
-        return ready and not page.poser.busy and not page.background.busy
-
-    qtbot.waitUntil(done, timeout=SECONDS)
+from tests.desktop.bodies.waiting import SECONDS, settled
 
 
 def test_from_the_example_to_a_corrected_body(qtbot: QtBot, page: BodiesPage, tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""What is painted as hidden: keypoints below it count as unseen, and the pose follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QUndoCommand
+
+from desktop.actions import Actions
+from desktop.bodies.figures import painting, strokes_of
+from desktop.bodies.people import Parts, People
+from engine.bodies.occlusion import Stroke
+
+HOW = "Paint over what is hidden of the selected person."
+UNUSED = {
+    "ik": "Inverse kinematics cannot use this: choose NIKI.",
+    "fit": "The fit leaves hidden limbs in a usual pose; NIKI guesses them better.",
+}
+"""By method, what is to be said to who paints."""
+
+
+class _Paint(QUndoCommand):
+    """What is painted of one person, and what was."""
+
+    def __init__(self, people: People, key: str, before: Any, after: Any, text: str) -> None:
+        super().__init__(text)
+        self._people, self._key, self._before, self._after = people, key, before, after
+        self._result = people.result
+
+    def redo(self) -> None:
+        """The new paint."""
+        self._people.apply_painting(self._result, self._key, self._after)
+
+    def undo(self) -> None:
+        """That of before."""
+        self._people.apply_painting(self._result, self._key, self._before)
+
+
+class Hiding(QObject):
+    """See the module."""
+
+    def __init__(self, people: People, parts: Parts, actions: Actions, parent: QObject) -> None:
+        super().__init__(parent)
+        self._people, self._parts = people, parts
+        stage = parts.stage
+        brush = stage.brush
+        brush.moving.connect(self._moving)
+        brush.stroked.connect(self._stroked)
+        stage.hide_tool.toggled.connect(self._say)
+        people.updated.connect(lambda: self._say(stage.hide_tool.isChecked()))
+        for name, title, key, icon, do in (
+            ("brush", "Paint what is hidden", "B", "paint-brush", stage.hide_tool.click),
+            ("eraser", "Erase what was painted", "E", "eraser", stage.erase_tool.click),
+            ("brush_smaller", "Smaller brush", "[", "minus", lambda: brush.grow(-1)),
+            ("brush_larger", "Larger brush", "]", "plus", lambda: brush.grow(1)),
+            ("unhide", "Wipe off all that was painted of this person", "", "broom", self.wipe),
+        ):
+            actions.define(f"bodies.{name}", title, key, icon, workspace="bodies")
+            actions.connect(f"bodies.{name}", do)
+
+    @property
+    def _at(self) -> int:
+        return self._people.current if 0 <= self._people.current < len(self._people.figures) else -1
+
+    def _moving(self, stroke: Stroke) -> None:
+        """The pose follows while the hand moves, whenever another keypoint is covered or laid bare."""
+        if self._at >= 0:
+            figure = self._people.figures[self._at]
+            kept = strokes_of(self._people.paintings.get(self._people.edit_key(self._at)))
+            self._people.show_painting(self._at, (*kept, stroke))
+            now = self._people.figures[self._at]
+            if not np.array_equal(figure.seen.confidence, now.seen.confidence):
+                self._people.solve(self._at)
+
+    def _stroked(self, stroke: Stroke) -> None:
+        if self._at < 0:
+            return
+        key = self._people.edit_key(self._at)
+        before = self._people.paintings.get(key)
+        kept = strokes_of(before)
+        if stroke.erases and not kept:
+            self._people.show_painting(self._at, ())
+            return
+        method = self._people.figures[self._at].recovered.method
+        text = "erase what is hidden" if stroke.erases else "paint what is hidden"
+        after = painting((*kept, stroke), method)
+        self._parts.undo.push(_Paint(self._people, key, before, after, text))
+
+    def wipe(self) -> None:
+        """Nothing of the selected person is hidden by hand any more."""
+        if self._at >= 0:
+            key = self._people.edit_key(self._at)
+            before = self._people.paintings.get(key)
+            if before is not None:
+                command = _Paint(self._people, key, before, None, "wipe off what is hidden")
+                self._parts.undo.push(command)
+
+    def _say(self, painting: bool) -> None:
+        """What painting does with the selected person's method."""
+        if painting and self._at >= 0:
+            figure = self._people.figures[self._at]
+            hidden = int((figure.seen.confidence != figure.recovered.person.confidence).sum())
+            told = f"{hidden} keypoint{'' if hidden == 1 else 's'} hidden by hand." if hidden else HOW
+            self._parts.stage.hint.setText(f"{told} {UNUSED.get(figure.recovered.method, '')}".strip())
