@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedWidget, QTabWidget, QVBoxLayo
 from desktop.background import Background
 from desktop.bodies.controls import THUMBNAIL, Controls
 from desktop.bodies.hiding import Hiding
+from desktop.bodies.lab import WidthLab
 from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import ExportPanel, MeasurePanel, PosePanel, words
 from desktop.bodies.people import Parts, People
@@ -100,6 +101,7 @@ class BodiesPage(Page):
         self.centre = QStackedWidget()
         self.centre.addWidget(welcome)
         self.centre.addWidget(self.stage)
+        self.lab = WidthLab(self._services, self.people, self.poser, self.centre, self.stage)
         self.footer = QWidget()
         column = QVBoxLayout(self.footer)
         self.run_button = button("Recover bodies", self.run_main_action, "primary")

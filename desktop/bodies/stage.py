@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from desktop.bodies.brush import OcclusionBrush
 from desktop.bodies.controls import METHODS
+from desktop.bodies.heat_legend import HeatLegend
 from desktop.bodies.photo_view import PhotoView
 from desktop.theme import SPACE_M, SPACE_S, Theme
 from desktop.widgets.elided_label import ElidedLabel
@@ -80,6 +81,8 @@ class BodiesStage(QWidget):
         )
         self.message = label("", "muted")
         self.legend = label("", "muted")
+        self.heat = HeatLegend(theme)
+        self.heat.hide()
         views = self._views = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         views.setHandleWidth(1)
         self.hint = ElidedLabel("muted")
@@ -100,6 +103,9 @@ class BodiesStage(QWidget):
         for view, tools in ((self.photo, left), (self.mesh, right)):
             views.addWidget(_column(view, tools, self.legend if view is self.mesh else self.hint))
             views.setStretchFactor(views.count() - 1, 1)
+        column = self.mesh.parentWidget()
+        assert column is not None
+        column.layout().addWidget(self.heat)  # type: ignore[union-attr]
         views.setSizes([1000, 1000])
         self.play = icon_button(theme.icon("play"), "Play or pause", self.toggle_play)
         self._icons = theme.icon("play"), theme.icon("pause")
@@ -154,7 +160,8 @@ class BodiesStage(QWidget):
 
     def show_legend(self, mean_mm: float | None) -> None:
         """What the colours of a comparison mean."""
-        told = "" if mean_mm is None else f"{mean_mm:.0f} mm apart on average (blue 0, red 100 mm)"
+        told = "" if mean_mm is None else f"{mean_mm:.0f} mm apart on average"
+        self.heat.setVisible(mean_mm is not None)
         self.legend.setText(told)
 
     def clear(self) -> None:
@@ -163,6 +170,7 @@ class BodiesStage(QWidget):
         self.photo.show_overlay(None)
         self.photo.show_people([], -1)
         self.mesh.show_bodies([])
+        self.heat.hide()
         self.compare.blockSignals(True)
         self.compare.setCurrentIndex(0)
         self.compare.blockSignals(False)

@@ -23,6 +23,7 @@ from engine.bodies.export import export_bodies
 from engine.bodies.keypoints.person import Mask, Person
 from engine.bodies.measure import measure
 from engine.bodies.occlusion import Stroke, with_hidden
+from engine.bodies.poser_lab import LabDesk
 from engine.bodies.record import Camera, RecoveredPerson, Recovery, read_recoveries
 from engine.bodies.recover import recover_person
 from engine.bodies.render import Caster, Mesh, View, over
@@ -58,6 +59,7 @@ class Poser:
         self.body: BodyModel = load_builtin_body() if body is None else body
         self._faces = self.body.faces.cpu().numpy()
         self._kept: dict[int, _Kept] = {}
+        self._lab = LabDesk()
         self._requests: dict[str, Callable[[Values], dict[str, Any]]] = {
             "load": self.load,
             "solve": self.solve,
@@ -72,6 +74,9 @@ class Poser:
             "export": self.export,
             "export_all": self.export_all,
             "turntable": self.turntable,
+            "lab_open": lambda r: self._lab.open(r, _person(r), _camera(r["camera"])),
+            "lab_widen": lambda r: self._lab.widen(r),
+            "lab_save": lambda r: self._lab.save(r, _person(r), _camera(r["camera"])),
         }
 
     def answer(self, request: Values) -> dict[str, Any]:

@@ -34,6 +34,12 @@ def stretch_about(centre: Array, across: float, along: float, angle: float) -> A
     return np.concatenate([linear, (centre - linear @ centre)[:, None]], 1)
 
 
+def filled_ground(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A photo ``(h, w, 3)`` without its person, the hole (a mask ``(h, w)``) filled from around."""
+    hole = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.inpaint(pixels, hole, INPAINT_RADIUS, cv2.INPAINT_NS), np.uint8)
+
+
 def stretched_photo(
     pixels: NDArray[np.uint8], mask: NDArray[np.bool_], matrix: Array
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -49,8 +55,7 @@ def stretched_photo(
             f"A photo {pixels.shape[:2]} with a mask {mask.shape} cannot be stretched by this map."
         )
     height, width = mask.shape
-    hole = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
-    ground = cv2.inpaint(pixels, hole, INPAINT_RADIUS, cv2.INPAINT_NS)
+    ground = filled_ground(pixels, mask)
     moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
     cover = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR)
     mixed = moved * cover[..., None] + ground * (1 - cover[..., None])
