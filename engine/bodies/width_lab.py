@@ -160,8 +160,10 @@ class WidthLab:
             (np.arange(width)[None] + full[..., 0]).astype(np.float32),
             (np.arange(height)[:, None] + full[..., 1]).astype(np.float32),
         ]
-        moved = cv2.remap(self._pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        cover = cv2.remap(self._mask.astype(np.float32), *maps, cv2.INTER_LINEAR)
+        moved = cv2.remap(
+            self._pixels, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        cover = cv2.remap(self._mask.astype(np.float32), maps[0], maps[1], cv2.INTER_LINEAR)
         mixed = moved * cover[..., None] + self._ground * (1 - cover[..., None])
         return Widened(
             mixed.round().clip(0, 255).astype(np.uint8),
