@@ -14,6 +14,7 @@ from desktop.bodies.figures import camera_json, person_json
 from desktop.bodies.lab_view import LabView
 from desktop.bodies.people import People
 from desktop.bodies.poser import PoserClient
+from desktop.bodies.stage import BodiesStage
 from desktop.services import Services
 from desktop.widgets.compare_view import array_from_image
 from desktop.widgets.image_canvas import image_from_array
@@ -27,7 +28,12 @@ class WidthLab(QObject):
     """See the module."""
 
     def __init__(
-        self, services: Services, people: People, poser: PoserClient, centre: QStackedWidget, back: Any
+        self,
+        services: Services,
+        people: People,
+        poser: PoserClient,
+        centre: QStackedWidget,
+        back: BodiesStage,
     ) -> None:
         super().__init__(centre)
         self._services, self._people, self._poser = services, people, poser
@@ -47,6 +53,7 @@ class WidthLab(QObject):
             workspace="bodies",
         )  # fmt: skip
         actions.connect("bodies.lab", self.open)
+        back.lab_wanted.connect(self.open)
 
     def open(self) -> None:
         """With the selected person of the photo that is shown."""
@@ -55,7 +62,7 @@ class WidthLab(QObject):
         if opened is None or opened.photo is None or not 0 <= people.current < len(people.figures):
             self._tell("The width lab changes people in photos.", "Open a photo and select somebody.")
             return
-        shown = people.figures[people.current].recovered
+        shown = people.figures[people.current].shown
         person = shown.person
         if person.mask is None:
             self._tell(

@@ -40,10 +40,13 @@ class BodiesStage(QWidget):
         Name of a method to compare with; empty for none.
     frame_wanted
         Index of a frame.
+    lab_wanted
+        The width lab.
     """
 
     compare_wanted = Signal(str)
     frame_wanted = Signal(int)
+    lab_wanted = Signal()
 
     def __init__(self, theme: Theme, cast: Cast, use_gl: bool | None) -> None:
         super().__init__()
@@ -87,7 +90,9 @@ class BodiesStage(QWidget):
         views.setHandleWidth(1)
         self.hint = ElidedLabel("muted")
         self.hint.hide()
-        brushes = (self.hide_tool, self.erase_tool)
+        lab_tip = "Width lab: the selected person wider or slimmer in the photo (L)"
+        self.lab = icon_button(theme.icon("person-arms-spread"), lab_tip, self.lab_wanted.emit)
+        brushes = (self.hide_tool, self.erase_tool, self.lab)
         left = (label("Bodies", "muted"), self.opacity, self.points, *brushes, self.message)
         frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)
         right = (

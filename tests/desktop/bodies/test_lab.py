@@ -23,7 +23,7 @@ def test_a_wider_person_with_labels(qtbot: QtBot, page: BodiesPage, tmp_path: Pa
     page.accept([EXAMPLE.with_name("one.jpg")])
     settled(qtbot, page)
     lab, view = page.lab, page.lab.view
-    page._services.actions.action("bodies.lab").trigger()
+    page.stage.lab.click()
     assert page.centre.currentWidget() is view
     qtbot.waitUntil(lambda: lab.ratios is not None, timeout=SECONDS)
     settled(qtbot, page)
