@@ -55,7 +55,8 @@ class BodiesStage(QWidget):
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(70)
-        self.opacity.setFixedWidth(120)
+        self.opacity.setMinimumWidth(40)
+        self.opacity.setMaximumWidth(120)
         self.opacity.setAccessibleName("How much of the photo the bodies cover")
         self.opacity.setToolTip("How much of the photo the bodies cover")
         self.opacity.valueChanged.connect(lambda value: self.photo.set_opacity(value / 100))
@@ -74,7 +75,7 @@ class BodiesStage(QWidget):
         self.floor = _switch(theme, "grid-four", "Ground", True, self._ground)
         self.turn = _switch(theme, "arrows-clockwise", "Turntable", False, self.mesh.set_turntable)
         self.compare = QuietComboBox()
-        self.compare.setMinimumContentsLength(12)
+        self.compare.setMinimumContentsLength(8)
         self.compare.setAccessibleName("Compare the selected body with another method")
         self.compare.addItem("Compare with…", "")
         for method, title in METHODS.items():
@@ -82,7 +83,7 @@ class BodiesStage(QWidget):
         self.compare.currentIndexChanged.connect(
             lambda _index: self.compare_wanted.emit(self.compare.currentData())
         )
-        self.message = label("", "muted")
+        self.message = ElidedLabel("muted")
         self.legend = label("", "muted")
         self.heat = HeatLegend(theme)
         self.heat.hide()
@@ -103,7 +104,6 @@ class BodiesStage(QWidget):
             self.floor,
             self.turn,
             self.compare,
-            label(""),
         )
         for view, tools in ((self.photo, left), (self.mesh, right)):
             views.addWidget(_column(view, tools, self.legend if view is self.mesh else self.hint))
