@@ -55,7 +55,7 @@ class Hiding(QObject):
             ("eraser", "Erase what was painted", "E", "eraser", stage.erase_tool.click),
             ("brush_smaller", "Smaller brush", "[", "minus", lambda: brush.grow(-1)),
             ("brush_larger", "Larger brush", "]", "plus", lambda: brush.grow(1)),
-            ("unhide", "Wipe off all that was painted of this person", "", "broom", self.wipe),
+            ("unhide", "Wipe off all that was painted of this person", "", "trash", self.wipe),
         ):
             actions.define(f"bodies.{name}", title, key, icon, workspace="bodies")
             actions.connect(f"bodies.{name}", do)

@@ -49,7 +49,8 @@ class WidthLab(QObject):
         self.view.save_wanted.connect(self._ask_save)
         actions = services.actions
         actions.define(
-            "bodies.lab", "Width lab: the selected person wider or slimmer", "L", "person-arms-spread",
+            "bodies.lab", "Width lab: the selected person wider or slimmer", "L",
+            "arrows-out-line-horizontal",
             workspace="bodies",
         )  # fmt: skip
         actions.connect("bodies.lab", self.open)

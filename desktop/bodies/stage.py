@@ -92,7 +92,7 @@ class BodiesStage(QWidget):
         self.hint = ElidedLabel("muted")
         self.hint.hide()
         lab_tip = "Width lab: the selected person wider or slimmer in the photo (L)"
-        self.lab = icon_button(theme.icon("person-arms-spread"), lab_tip, self.lab_wanted.emit)
+        self.lab = icon_button(theme.icon("arrows-out-line-horizontal"), lab_tip, self.lab_wanted.emit)
         brushes = (self.hide_tool, self.erase_tool, self.lab)
         left = (label("Bodies", "muted"), self.opacity, self.points, *brushes, self.message)
         frame = icon_button(theme.icon("frame-corners"), "Frame the bodies (F)", self.mesh.frame)

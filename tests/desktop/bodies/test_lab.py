@@ -23,6 +23,8 @@ def test_a_wider_person_with_labels(qtbot: QtBot, page: BodiesPage, tmp_path: Pa
     page.accept([EXAMPLE.with_name("one.jpg")])
     settled(qtbot, page)
     lab, view = page.lab, page.lab.view
+    drawn = page.stage.lab.icon().pixmap(18, 18).toImage().convertToFormat(QImage.Format.Format_Alpha8)
+    assert any(bytes(drawn.constBits())), "the icon is in the font"
     page.stage.lab.click()
     assert page.centre.currentWidget() is view
     qtbot.waitUntil(lambda: lab.ratios is not None, timeout=SECONDS)
