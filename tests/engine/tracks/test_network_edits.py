@@ -149,7 +149,7 @@ def test_what_two_cameras_see_at_once_needs_no_arm() -> None:
     late = concatenate([passing(1, 0, 0, LOOKS[0]), passing(2, 1, 200, LOOKS[0])])
     assert len(set(associate(visits_of(late, told), told).identities.tolist())) == 2
     with pytest.raises(EngineError, match="No zone leads"):
-        associate(visits_of(boxes, cameras), cameras)
+        associate(visits_of(boxes, cameras), cameras, AssociateOptions(zones="on"))
 
 
 def test_the_crossing_of_two_cameras() -> None:
