@@ -24,10 +24,8 @@ from engine.bodies.in_space import in_space
 from engine.bodies.inverse_kinematics import closed_form
 from engine.bodies.keypoints.layouts import find_layout
 from engine.bodies.keypoints.person import SEEN, Person
-from engine.bodies.pose_prior import load_pose_prior
 from engine.bodies.record import Camera, RecoveredPerson
-from engine.bodies.rotations import axis_angle_to_matrix
-from engine.bodies.skeleton import COCO_NAMES, ROTATING
+from engine.bodies.skeleton import COCO_NAMES
 from engine.errors import invalid_input
 from engine.registry import Registry
 
@@ -48,15 +46,6 @@ ADULT_HEIGHT = 1.7
 _ROUNDS = 3
 """Of moving points to where they are seen, and solving again."""
 
-_FIT_STEPS, _FIT_ROUNDS = 12, 4
-_FIT_SHAPES = 10
-_BLUR = 0.03
-"""Of the person's height: errors far beyond count as outliers."""
-
-_START_WEIGHT, _SHAPE_WEIGHT = 1e-4, 5e-4
-_POSE_WEIGHT, _LIMIT_WEIGHT = 0.03, 0.05
-_SPACE_WEIGHT, _SPACE_ERROR = 0.15, 0.15
-"""``_SPACE_ERROR`` in metres: joints that are much farther off count as outliers."""
 _HEIGHT_STEPS = 4
 
 
@@ -261,14 +250,14 @@ def solve_in_space(task: Task, posing: Posing) -> Solution:
         rest = body.rest(task.shape)
         known = in_space(task.person, rest)
         person, points = known.person, known.points.copy()
-        places, columns = _shared(person)
-        pixels, weights = person.points[places], _weights(person)[places]
+        places, columns = shared_keypoints(person)
+        pixels, weights = person.points[places], weights_of(person)[places]
         rotations = translation = torch.zeros(0)
         for turn in range(_ROUNDS):
             task.check()
             rotations = posing(known.joints(points), rest.joints)
             posed = body.posed(task.shape, rotations)
-            own = _keypoints(body, posed)[0].double().numpy()[columns]
+            own = keypoints_of(body, posed)[0].double().numpy()[columns]
             place = place_body(own, pixels, weights, camera)
             translation = torch.from_numpy(place).float()[None]
             if turn == _ROUNDS - 1:
@@ -283,59 +272,9 @@ def solve_in_space(task: Task, posing: Posing) -> Solution:
 @METHODS.register("fit")
 def solve_fit(task: Task) -> Solution:
     """L-BFGS from what ``ik`` finds."""
-    start = solve_ik(task)
-    person, camera, body = task.person, task.camera, task.body
-    places, columns = _shared(person)
-    pixels = torch.from_numpy(person.points[places]).float()
-    weights = torch.from_numpy(_weights(person)[places]).float()
-    depth = max(0.3, -float(start.translation[0, 2]))
-    tall = 1.7 * camera.focal / depth
-    from engine.bodies.recover_niki import joint_uncertainty
+    from engine.bodies.recover_fit import fitted_to_picture
 
-    with torch.no_grad():
-        known = in_space(person, body.rest(task.shape))
-    sure = 1 - joint_uncertainty(person)[0]
-    targets = known.joints(known.points)[0]
-    targets = targets - _middle(targets, sure)
-    prior = load_pose_prior()
-    turns = torch.zeros(1, ROTATING, 3, requires_grad=True)
-    shift = torch.zeros(1, 3, requires_grad=True)
-    sizes = torch.zeros(1, min(_FIT_SHAPES, body.shape_size), requires_grad=not task.fixed_shape)
-    centre = torch.tensor(camera.centre)
-    variables = [turns, shift] if task.fixed_shape else [turns, shift, sizes]
-    optimiser = torch.optim.LBFGS(
-        variables, lr=1.0, max_iter=_FIT_STEPS, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def solution() -> tuple[Tensor, Tensor, Tensor]:
-        grown = torch.nn.functional.pad(sizes, (0, task.shape.shape[1] - sizes.shape[1]))
-        rotations = start.rotations @ axis_angle_to_matrix(turns)
-        return task.shape + grown, rotations, start.translation + depth * shift
-
-    def loss() -> Tensor:
-        task.check()
-        optimiser.zero_grad()
-        shape, rotations, translation = solution()
-        posed = body.posed(shape, rotations, translation)
-        own = _keypoints(body, posed)[0, columns]
-        far = (-own[:, 2]).clamp(min=0.1)
-        seen = centre + camera.focal * own[:, :2] * torch.tensor([1.0, -1.0]) / far[:, None]
-        apart = ((seen - pixels) / (_BLUR * tall)).square().sum(1)
-        total = (weights * apart / (1 + apart)).sum() / weights.sum()
-        here = posed.joints[0] - _middle(posed.joints[0], sure)
-        away = ((here - targets) / _SPACE_ERROR).square().sum(1)
-        total = total + _SPACE_WEIGHT * (sure * away / (1 + away)).sum() / sure.sum()
-        total = total + _POSE_WEIGHT * prior.unlikeliness(rotations)[0]
-        total = total + _LIMIT_WEIGHT * prior.beyond_limits(rotations)[0]
-        total = total + _START_WEIGHT * turns.square().sum() + _SHAPE_WEIGHT * sizes.square().sum()
-        total.backward()
-        return total
-
-    with torch.enable_grad():
-        for _ in range(_FIT_ROUNDS):
-            optimiser.step(loss)
-    shape, rotations, translation = (value.detach() for value in solution())
-    return Solution(shape, rotations, translation, start.notes)
+    return fitted_to_picture(task, solve_ik(task))
 
 
 def place_body(points: Array, pixels: Array, weights: Array, camera: Camera) -> Array:
@@ -353,7 +292,7 @@ def place_body(points: Array, pixels: Array, weights: Array, camera: Camera) -> 
     return np.asarray(found)
 
 
-def _shared(person: Person) -> tuple[list[int], list[int]]:
+def shared_keypoints(person: Person) -> tuple[list[int], list[int]]:
     """Which keypoints of the person the body has too, and their places among the body's."""
     names = find_layout(person.layout).names
     alias = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
@@ -362,12 +301,12 @@ def _shared(person: Person) -> tuple[list[int], list[int]]:
     return [at for at, _ in pairs], [COCO_NAMES.index(name) for _, name in pairs]
 
 
-def _weights(person: Person) -> Array:
+def weights_of(person: Person) -> Array:
     """Confidence, and next to nothing for what is not seen."""
     return np.where(person.confidence >= SEEN, person.confidence, 1e-3)
 
 
-def _keypoints(body: BodyModel, posed: PosedBody) -> Tensor:
+def keypoints_of(body: BodyModel, posed: PosedBody) -> Tensor:
     marks = getattr(body, "coco_keypoints", None)
     if marks is None:
         raise invalid_input(
@@ -378,16 +317,12 @@ def _keypoints(body: BodyModel, posed: PosedBody) -> Tensor:
     return cast("Tensor", marks(posed.vertices))
 
 
-def _middle(points: Tensor, weights: Tensor) -> Tensor:
-    return (points * weights[:, None]).sum(0) / weights.sum()
-
-
 def _errors(
     posed: PosedBody, person: Person, camera: Camera, body: BodyModel, translation: Tensor
 ) -> tuple[float, float]:
     """Mean error of seen keypoints in pixels, and the height in pixels of the body if it stood."""
-    places, columns = _shared(person)
-    own = _keypoints(body, posed)[0].double().numpy()[columns]
+    places, columns = shared_keypoints(person)
+    own = keypoints_of(body, posed)[0].double().numpy()[columns]
     seen = person.confidence[places] >= SEEN
     apart = np.linalg.norm(camera.project(own) - person.points[places], axis=1)[seen]
     joints = posed.joints[0].double().numpy()
