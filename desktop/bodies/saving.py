@@ -117,7 +117,7 @@ class Saving(QObject):
             self.save_still(Path(name))
 
     def save_still(self, path: Path) -> None:
-        """Cast the view at full size and write it."""
+        """Render the view at full size, by a graphics driver or else by rays, and write it."""
         mesh = self._mesh
         scale = STILL_SIDE / max(mesh.width(), mesh.height(), 1)
         view = view_of(self._mesh, round(mesh.width() * scale), round(mesh.height() * scale))
@@ -129,7 +129,7 @@ class Saving(QObject):
             else:
                 self._services.notifications.post("error", f"{path} could not be written.")
 
-        self._poser.ask({"do": "cast", **view, "bodies": bodies, "samples": 3}, done, self.tell)
+        self._poser.ask({"do": "still", **view, "bodies": bodies}, done, self.tell)
 
     def _ask_turntable(self) -> None:
         if not self._people.figures:

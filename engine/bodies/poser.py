@@ -28,6 +28,7 @@ from engine.bodies.record import Camera, RecoveredPerson, Recovery, read_recover
 from engine.bodies.recover import recover_person
 from engine.bodies.render import Caster, Mesh, View, over
 from engine.bodies.skeleton import JOINT_NAMES, PARENTS
+from engine.bodies.still import rendered_still
 from engine.errors import invalid_input
 from engine.video_writing import write_video
 
@@ -68,6 +69,7 @@ class Poser:
             "parts": self.parts,
             "reshape": self.reshape,
             "cast": self.cast,
+            "still": self.still,
             "overlay": self.overlay,
             "pick": self.pick,
             "distance": self.distance,
@@ -190,6 +192,15 @@ class Poser:
     def cast(self, request: Values) -> dict[str, Any]:
         """A picture of kept ``bodies`` from ``eye`` to ``target``: ``pixels`` (h, w, 4) RGBA."""
         return {"pixels": self._paint(request, _view(request))}
+
+    def still(self, request: Values) -> dict[str, Any]:
+        """The same for keeps: by Open3D's renderer where there is a driver, else by rays."""
+        view = _view(request)
+        meshes = [self._mesh(int(body["key"]), body["colour"]) for body in request["bodies"]]
+        pixels = rendered_still(meshes, view)
+        if pixels is not None:
+            return {"pixels": pixels, "renderer": "Open3D"}
+        return {"pixels": self._paint({**request, "samples": 3}, view), "renderer": "rays"}
 
     def overlay(self, request: Values) -> dict[str, Any]:
         """The same through the photo's ``camera``, in a picture ``width`` wide."""
