@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _geometry(o3d: object, scene: dict[str, NDArray[np.generic]], number: int) -> object:
-    utility, geometry = o3d.utility, o3d.geometry  # type: ignore[attr-defined]
+def _geometry(o3d: Any, scene: dict[str, NDArray[Any]], number: int) -> Any:
+    utility, geometry = o3d.utility, o3d.geometry
     mesh = geometry.TriangleMesh(
         utility.Vector3dVector(scene[f"vertices{number}"].astype(np.float64)),
         utility.Vector3iVector(scene[f"faces{number}"].astype(np.int32)),
@@ -133,8 +134,8 @@ def _geometry(o3d: object, scene: dict[str, NDArray[np.generic]], number: int) -
     return mesh
 
 
-def _material(rendering: object) -> object:
-    material = rendering.MaterialRecord()  # type: ignore[attr-defined]
+def _material(rendering: Any) -> Any:
+    material = rendering.MaterialRecord()
     material.shader = "defaultLit"
     material.base_roughness = 0.8
     return material
