@@ -28,6 +28,12 @@ OUTLINED = ("niki+shape",)
 """Methods that look at a person's outline."""
 
 
+def ghost_body(key: int, answer: Mapping[str, Any], faces: NDArray[Any]) -> Body3D:
+    """A body that the poser posed, grey and see-through beside another."""
+    grey = np.array([150, 150, 150], np.uint8)
+    return Body3D(key, answer["vertices"], answer["normals"], faces, grey, None, ghost=True)
+
+
 def colour_of(index: int) -> str:
     """``#rrggbb`` of a person."""
     return COLOURS[index % len(COLOURS)]

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QUndoCommand
 
 from desktop.actions import Actions
 from desktop.bodies.figures import painting, strokes_of
 from desktop.bodies.people import Parts, People
+from desktop.bodies.person_edit import PersonEdit
 from engine.bodies.occlusion import Stroke
 
 HOW = "Paint over what is hidden of the selected person."
@@ -19,23 +19,6 @@ UNUSED = {
     "fit": "The fit leaves hidden limbs in a usual pose; NIKI guesses them better.",
 }
 """By method, what is to be said to who paints."""
-
-
-class _Paint(QUndoCommand):
-    """What is painted of one person, and what was."""
-
-    def __init__(self, people: People, key: str, before: Any, after: Any, text: str) -> None:
-        super().__init__(text)
-        self._people, self._key, self._before, self._after = people, key, before, after
-        self._result = people.result
-
-    def redo(self) -> None:
-        """The new paint."""
-        self._people.apply_painting(self._result, self._key, self._after)
-
-    def undo(self) -> None:
-        """That of before."""
-        self._people.apply_painting(self._result, self._key, self._before)
 
 
 class Hiding(QObject):
@@ -60,47 +43,47 @@ class Hiding(QObject):
             actions.define(f"bodies.{name}", title, key, icon, workspace="bodies")
             actions.connect(f"bodies.{name}", do)
 
-    @property
-    def _at(self) -> int:
-        return self._people.current if 0 <= self._people.current < len(self._people.figures) else -1
-
     def _moving(self, stroke: Stroke) -> None:
         """The pose follows while the hand moves, whenever another keypoint is covered or laid bare."""
-        if self._at >= 0:
-            figure = self._people.figures[self._at]
-            kept = strokes_of(self._people.paintings.get(self._people.edit_key(self._at)))
-            self._people.show_painting(self._at, (*kept, stroke))
-            now = self._people.figures[self._at]
+        if self._people.selected >= 0:
+            figure = self._people.figures[self._people.selected]
+            kept = strokes_of(self._people.paintings.get(self._people.edit_key(self._people.selected)))
+            self._people.show_painting(self._people.selected, (*kept, stroke))
+            now = self._people.figures[self._people.selected]
             if not np.array_equal(figure.seen.confidence, now.seen.confidence):
-                self._people.solve(self._at)
+                self._people.solve(self._people.selected)
 
     def _stroked(self, stroke: Stroke) -> None:
-        if self._at < 0:
+        if self._people.selected < 0:
             return
-        key = self._people.edit_key(self._at)
+        key = self._people.edit_key(self._people.selected)
         before = self._people.paintings.get(key)
         kept = strokes_of(before)
         if stroke.erases and not kept:
-            self._people.show_painting(self._at, ())
+            self._people.show_painting(self._people.selected, ())
             return
-        method = self._people.figures[self._at].recovered.method
+        method = self._people.figures[self._people.selected].recovered.method
         text = "erase what is hidden" if stroke.erases else "paint what is hidden"
         after = painting((*kept, stroke), method)
-        self._parts.undo.push(_Paint(self._people, key, before, after, text))
+        self._keep(text, key, before, after)
 
     def wipe(self) -> None:
         """Nothing of the selected person is hidden by hand any more."""
-        if self._at >= 0:
-            key = self._people.edit_key(self._at)
+        if self._people.selected >= 0:
+            key = self._people.edit_key(self._people.selected)
             before = self._people.paintings.get(key)
             if before is not None:
-                command = _Paint(self._people, key, before, None, "wipe off what is hidden")
-                self._parts.undo.push(command)
+                self._keep("wipe off what is hidden", key, before, None)
+
+    def _keep(self, text: str, key: str, before: Any, after: Any) -> None:
+        people = self._people
+        command = PersonEdit(text, people.apply_painting, people.result, key, before, after)
+        self._parts.undo.push(command)
 
     def _say(self, painting: bool) -> None:
         """What painting does with the selected person's method."""
-        if painting and self._at >= 0:
-            figure = self._people.figures[self._at]
+        if painting and self._people.selected >= 0:
+            figure = self._people.figures[self._people.selected]
             hidden = int((figure.seen.confidence != figure.recovered.person.confidence).sum())
             told = f"{hidden} keypoint{'' if hidden == 1 else 's'} hidden by hand." if hidden else HOW
             self._parts.stage.hint.setText(f"{told} {UNUSED.get(figure.recovered.method, '')}".strip())

@@ -60,10 +60,10 @@ class WidthLab(QObject):
         """With the selected person of the photo that is shown."""
         people = self._people
         opened = people.opened
-        if opened is None or opened.photo is None or not 0 <= people.current < len(people.figures):
+        if opened is None or opened.photo is None or people.selected < 0:
             self._tell("The width lab changes people in photos.", "Open a photo and select somebody.")
             return
-        shown = people.figures[people.current].shown
+        shown = people.figures[people.selected].shown
         person = shown.person
         if person.mask is None:
             self._tell(

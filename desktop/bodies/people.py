@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QColor, QImage, QUndoCommand, QUndoStack
+from PySide6.QtGui import QColor, QImage, QUndoStack
 
 from desktop.background import Background
 from desktop.bodies.controls import Controls
@@ -19,6 +19,7 @@ from desktop.bodies.figures import (
     Figure,
     camera_json,
     colour_of,
+    ghost_body,
     heat,
     part_colours,
     pose_request,
@@ -29,6 +30,7 @@ from desktop.bodies.figures import (
 )  # fmt: skip
 from desktop.bodies.model import BodiesModel
 from desktop.bodies.panels import MeasurePanel, PosePanel
+from desktop.bodies.person_edit import PersonEdit
 from desktop.bodies.photo_view import Skeleton2D
 from desktop.bodies.poser import PoserClient
 from desktop.bodies.reading import Opened
@@ -57,23 +59,6 @@ class Parts:
     measures: MeasurePanel
     undo: QUndoStack
     tell: Callable[[EngineError], object]
-
-
-class _Correction(QUndoCommand):
-    """Keypoints of one person, and back."""
-
-    def __init__(self, people: People, key: str, before: Any, after: Any) -> None:
-        super().__init__("correct a keypoint")
-        self._people, self._key, self._before, self._after = people, key, before, after
-        self._result = people.result
-
-    def redo(self) -> None:
-        """The new ones."""
-        self._people.apply_edit(self._result, self._key, self._after)
-
-    def undo(self) -> None:
-        """Those of before."""
-        self._people.apply_edit(self._result, self._key, self._before)
 
 
 class People(QObject):
@@ -129,6 +114,11 @@ class People(QObject):
         camera = self.opened.recoveries[self._frame].camera
         focal = self._parts.controls.focal.value()
         return replace(camera, focal=focal, source="user") if focal > 0 else camera
+
+    @property
+    def selected(self) -> int:
+        """Who is selected; -1 for nobody."""
+        return self.current if 0 <= self.current < len(self.figures) else -1
 
     @property
     def edits(self) -> dict[str, Any]:
@@ -199,21 +189,15 @@ class People(QObject):
         for at, figure in enumerate(self.figures):
             edit = edits.get(self.edit_key(at))
             painted = self.paintings.get(self.edit_key(at))
+            if edit is not None:
+                figure = figure.with_keypoints(np.array(edit, np.float64))
+            self.figures[at] = replace(figure, painted=strokes_of(painted))
             if painted is not None:
-                points = figure.recovered.person.keypoints if edit is None else np.array(edit)
-                figure = replace(figure.with_keypoints(points), painted=strokes_of(painted))
-                self.figures[at] = figure
                 self.solve(at, str(painted["method"]))
-            elif edit is None and self.shape_by_hand(at) is not None:
+            elif edit is not None or self.shape_by_hand(at) is not None:
                 self.solve(at)
-            elif edit is None:
-                done = partial(self._posed, at, index)
-                self._parts.poser.ask(
-                    pose_request(at, figure.recovered), done, self._parts.tell, f"pose {at}"
-                )
             else:
-                self.figures[at] = figure.with_keypoints(np.array(edit, np.float64))
-                self.solve(at)
+                self._pose_as_found(at)
         self._show_people()
 
     def _frame_read(self, index: int, image: QImage) -> None:
@@ -224,6 +208,19 @@ class People(QObject):
     def edit_key(self, at: int) -> str:
         """A person of this frame among the corrections."""
         return f"{self._frame}:{at}"
+
+    def _place_of(self, result: int | None, key: str) -> int:
+        """Which of the figures that are shown an edit is of; -1 for none of them."""
+        frame, at = (int(part) for part in key.split(":"))
+        shown = result == self.result and frame == self._frame and at < len(self.figures)
+        return at if shown else -1
+
+    def _pose_as_found(self, at: int) -> None:
+        request, done = (
+            pose_request(at, self.figures[at].original),
+            partial(self._posed, at, self._frame),
+        )
+        self._parts.poser.ask(request, done, self._parts.tell, f"pose {at}")
 
     def _posed(self, at: int, frame: int, answer: dict[str, Any]) -> None:
         if frame != self._frame or at >= len(self.figures) or self._faces is None:
@@ -278,8 +275,8 @@ class People(QObject):
         if result is None:
             return
         self._parts.model.set_painting(result, key, kept)
-        frame, at = (int(part) for part in key.split(":"))
-        if result == self.result and frame == self._frame and at < len(self.figures):
+        at = self._place_of(result, key)
+        if at >= 0:
             self.figures[at] = replace(self.figures[at], painted=strokes_of(kept))
             self._show_people()
             self.solve(at)
@@ -295,17 +292,13 @@ class People(QObject):
         if result is None:
             return
         self._parts.model.set_shape(result, key, shape)
-        frame, at = (int(part) for part in key.split(":"))
-        if result == self.result and frame == self._frame and at < len(self.figures):
+        at = self._place_of(result, key)
+        if at >= 0:
             self._measured = None
             self._show_people()
             if shape is None and not self._edited(at) and not self.figures[at].painted:
-                original = self.figures[at].original
-                self.figures[at] = replace(self.figures[at], recovered=original)
-                self._parts.poser.ask(
-                    pose_request(at, original), partial(self._posed, at, frame), self._parts.tell,
-                    f"pose {at}",
-                )  # fmt: skip
+                self.figures[at] = replace(self.figures[at], recovered=self.figures[at].original)
+                self._pose_as_found(at)
                 self._show_current()
             else:
                 self.solve(at)
@@ -358,7 +351,7 @@ class People(QObject):
     def _show_current(self) -> None:
         self._show_skeletons()
         self.updated.emit()
-        if not 0 <= self.current < len(self.figures):
+        if self.selected < 0:
             self._parts.pose.show_person("Nobody is selected.", (), None)
             self._parts.measures.show_measures(None)
             self._measured = None
@@ -453,16 +446,20 @@ class People(QObject):
         self._push(at, keypoints.tolist(), after.tolist())
 
     def _push(self, at: int, before: Any, after: Any) -> None:
-        known = self._edited(at)
-        self._parts.undo.push(_Correction(self, self.edit_key(at), before if known else None, after))
+        self._correct(at, before if self._edited(at) else None, after)
+
+    def _correct(self, at: int, before: Any, after: Any) -> None:
+        key = self.edit_key(at)
+        command = PersonEdit("correct a keypoint", self.apply_edit, self.result, key, before, after)
+        self._parts.undo.push(command)
 
     def apply_edit(self, result: int | None, key: str, keypoints: Any) -> None:
         """Keep a person's keypoints (None: as found) and let the body follow."""
         if result is None:
             return
         self._parts.model.set_edit(result, key, keypoints)
-        frame, at = (int(part) for part in key.split(":"))
-        if result != self.result or frame != self._frame or at >= len(self.figures):
+        at = self._place_of(result, key)
+        if at < 0:
             return
         figure = self.figures[at]
         method = (
@@ -479,17 +476,16 @@ class People(QObject):
 
     def take_back(self) -> None:
         """Forget the corrections of the selected person."""
-        if 0 <= self.current < len(self.figures) and self._edited(self.current):
-            now = self.figures[self.current].recovered.person.keypoints.tolist()
-            command = _Correction(self, self.edit_key(self.current), now, None)
-            self._parts.undo.push(command)
+        at = self.selected
+        if at >= 0 and self._edited(at):
+            self._correct(at, self.figures[at].recovered.person.keypoints.tolist(), None)
 
     def _compare(self, method: str) -> None:
         """Lay the body of another method beside that of the selected person."""
-        at = self.current
+        at = self.selected
         self._compared = None
         self._parts.stage.show_legend(None)
-        if not method or self.opened is None or not 0 <= at < len(self.figures):
+        if not method or self.opened is None or at < 0:
             self._repose()
             return
         frame = self._frame
@@ -498,10 +494,7 @@ class People(QObject):
         def other(answer: dict[str, Any]) -> None:
             if frame != self._frame or self._faces is None or self.figures[at].body is None:
                 return
-            grey = np.array([150, 150, 150], np.uint8)
-            self._compared = Body3D(
-                COMPARED, answer["vertices"], answer["normals"], self._faces, grey, None, ghost=True
-            )
+            self._compared = ghost_body(COMPARED, answer, self._faces)
             offset = answer["translation"] * -1 + self.figures[at].recovered.translation
             self._parts.poser.ask(
                 {"do": "distance", "first": at, "second": COMPARED, "offset": offset.tolist()},

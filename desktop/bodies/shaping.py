@@ -7,29 +7,11 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QUndoCommand
 
-from desktop.bodies.figures import GHOST
+from desktop.bodies.figures import GHOST, ghost_body
 from desktop.bodies.people import Parts, People
+from desktop.bodies.person_edit import PersonEdit
 from desktop.bodies.shape_panel import ShapePanel
-from desktop.widgets.scene3d import Body3D
-
-
-class _Reshape(QUndoCommand):
-    """A shape by hand of one person, and back."""
-
-    def __init__(self, people: People, key: str, before: Any, after: Any) -> None:
-        super().__init__("shape a body")
-        self._people, self._key, self._before, self._after = people, key, before, after
-        self._result = people.result
-
-    def redo(self) -> None:
-        """The new one."""
-        self._people.apply_shape(self._result, self._key, self._after)
-
-    def undo(self) -> None:
-        """That of before."""
-        self._people.apply_shape(self._result, self._key, self._before)
 
 
 class Shaping(QObject):
@@ -56,29 +38,25 @@ class Shaping(QObject):
         panel.reset_wanted.connect(self._reset)
         panel.ghost_wanted.connect(lambda _on: self._order_ghost())
 
-    @property
-    def _at(self) -> int:
-        return self._people.current if 0 <= self._people.current < len(self._people.figures) else -1
-
     def _show(self) -> None:
         """Another person, or the same with another shape."""
         if self._base is not None:
             return  # the hand is on it
-        if self._at < 0:
+        if self._people.selected < 0:
             self._panel.show_nobody()
             return
-        shape = self._people.figures[self._at].recovered.shape
+        shape = self._people.figures[self._people.selected].recovered.shape
         self._parts.poser.ask({"do": "parts", "shape": shape}, self._told, self._parts.tell, "parts")
 
     def _told(self, answer: dict[str, Any]) -> None:
         self._names, self._mean = list(answer["names"]), answer["mean_shape"]
-        if self._at >= 0 and self._base is None:
-            by_hand = self._people.shape_by_hand(self._at) is not None
+        if self._people.selected >= 0 and self._base is None:
+            by_hand = self._people.shape_by_hand(self._people.selected) is not None
             self._panel.show_parts(self._names, answer, by_hand)
             self._order_ghost()
 
     def _moved(self, kind: str, sizes: dict[str, float]) -> None:
-        at = self._at
+        at = self._people.selected
         if at < 0:
             return
         figure = self._people.figures[at]
@@ -101,7 +79,7 @@ class Shaping(QObject):
 
     def _reshaped(self, at: int, key: str, number: int, answer: dict[str, Any]) -> None:
         self._answered = number
-        if self._base is None or self._base[0] != key or at != self._at:
+        if self._base is None or self._base[0] != key or at != self._people.selected:
             return
         self._made = answer["shape"]
         self._people.show_shape(at, answer)
@@ -126,22 +104,27 @@ class Shaping(QObject):
         if made is not None:
             before = self._people.shapes.get(key)
             after = [float(value) for value in made]
-            self._parts.undo.push(_Reshape(self._people, key, before, after))
+            self._keep(key, before, after)
 
     def _reset(self) -> None:
-        if self._at >= 0:
-            key = self._people.edit_key(self._at)
+        if self._people.selected >= 0:
+            key = self._people.edit_key(self._people.selected)
             before = self._people.shapes.get(key)
             if before is not None:
-                self._parts.undo.push(_Reshape(self._people, key, before, None))
+                self._keep(key, before, None)
+
+    def _keep(self, key: str, before: Any, after: Any) -> None:
+        people = self._people
+        command = PersonEdit("shape a body", people.apply_shape, people.result, key, before, after)
+        self._parts.undo.push(command)
 
     def _order_ghost(self) -> None:
         """The mean adult in the selected person's pose and place."""
-        if not self._panel.ghost.isChecked() or self._at < 0 or self._mean is None:
+        if not self._panel.ghost.isChecked() or self._people.selected < 0 or self._mean is None:
             if self._people.ghost is not None:
                 self._people.show_ghost(None)
             return
-        person = self._people.figures[self._at].recovered
+        person = self._people.figures[self._people.selected].recovered
         request = {
             "do": "pose",
             "key": GHOST,
@@ -154,6 +137,4 @@ class Shaping(QObject):
     def _ghost_came(self, answer: dict[str, Any]) -> None:
         faces = self._people.faces
         if faces is not None and self._panel.ghost.isChecked():
-            grey = np.array([150, 150, 150], np.uint8)
-            ghost = Body3D(GHOST, answer["vertices"], answer["normals"], faces, grey, None, ghost=True)
-            self._people.show_ghost(ghost)
+            self._people.show_ghost(ghost_body(GHOST, answer, faces))
