@@ -45,33 +45,34 @@ class Hiding(QObject):
 
     def _moving(self, stroke: Stroke) -> None:
         """The pose follows while the hand moves, whenever another keypoint is covered or laid bare."""
-        if self._people.selected >= 0:
-            figure = self._people.figures[self._people.selected]
-            kept = strokes_of(self._people.paintings.get(self._people.edit_key(self._people.selected)))
-            self._people.show_painting(self._people.selected, (*kept, stroke))
-            now = self._people.figures[self._people.selected]
-            if not np.array_equal(figure.seen.confidence, now.seen.confidence):
-                self._people.solve(self._people.selected)
+        people, at = self._people, self._people.selected
+        if at >= 0:
+            before = people.figures[at].seen.confidence
+            kept = strokes_of(people.paintings.get(people.edit_key(at)))
+            people.show_painting(at, (*kept, stroke))
+            if not np.array_equal(before, people.figures[at].seen.confidence):
+                people.solve(at)
 
     def _stroked(self, stroke: Stroke) -> None:
-        if self._people.selected < 0:
+        people, at = self._people, self._people.selected
+        if at < 0:
             return
-        key = self._people.edit_key(self._people.selected)
-        before = self._people.paintings.get(key)
+        key = people.edit_key(at)
+        before = people.paintings.get(key)
         kept = strokes_of(before)
         if stroke.erases and not kept:
-            self._people.show_painting(self._people.selected, ())
+            people.show_painting(at, ())
             return
-        method = self._people.figures[self._people.selected].recovered.method
         text = "erase what is hidden" if stroke.erases else "paint what is hidden"
-        after = painting((*kept, stroke), method)
+        after = painting((*kept, stroke), people.figures[at].recovered.method)
         self._keep(text, key, before, after)
 
     def wipe(self) -> None:
         """Nothing of the selected person is hidden by hand any more."""
-        if self._people.selected >= 0:
-            key = self._people.edit_key(self._people.selected)
-            before = self._people.paintings.get(key)
+        people = self._people
+        if people.selected >= 0:
+            key = people.edit_key(people.selected)
+            before = people.paintings.get(key)
             if before is not None:
                 self._keep("wipe off what is hidden", key, before, None)
 
