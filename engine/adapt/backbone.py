@@ -37,8 +37,8 @@ def prepared(pictures: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def fitted(picture: Picture) -> Picture:
-    """``(h, w, 3)`` squeezed to ``(S, S, 3)``.
+def fitted(picture: Picture, side: int = SIDE) -> Picture:
+    """``(h, w, 3)`` squeezed to ``(side, side, 3)``.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def fitted(picture: Picture) -> Picture:
             f"A picture came as {picture.dtype} {picture.shape}; it must be (h, w, 3) uint8 RGB."
         )
     # Averages where it shrinks, interpolates where it grows.
-    how = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=how), np.uint8)
+    how = cv2.INTER_AREA if min(picture.shape[:2]) > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)
 
 
 @cache
@@ -69,7 +69,7 @@ def load_builtin_backbone() -> ViT:
 
 
 @torch.no_grad()
-def describe(pictures: Sequence[Picture], model: ViT | None = None) -> NDArray[np.float32]:
+def describe(pictures: Sequence[Picture]) -> NDArray[np.float32]:
     """Vectors of unit length ``(N, 192)`` for pictures ``(h, w, 3)`` uint8 RGB of any size.
 
     Raises
@@ -77,7 +77,7 @@ def describe(pictures: Sequence[Picture], model: ViT | None = None) -> NDArray[n
     EngineError
         ``invalid_input`` when one is no picture; what :func:`load_builtin_backbone` raises.
     """
-    network = load_builtin_backbone() if model is None else model
+    network = load_builtin_backbone()
     vectors = []
     for start in range(0, len(pictures), BATCH):
         part = np.stack([fitted(picture) for picture in pictures[start : start + BATCH]])

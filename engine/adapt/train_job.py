@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -103,6 +102,7 @@ def train(params: TrainParams, inputs: dict[str, Any], ctx: RunContext) -> dict[
         name: np.array([item.split == name for item in dataset.items], bool)
         for name in ("train", "val", "test")
     }
+    splits = {name: int(rows.sum()) for name, rows in parts.items()}
     taught = parts["train"] | parts["val"]
     metric, settings = _learn(params, dataset.items, features, taught, ctx)
     embedded = features if metric is None else metric.transform(features)
@@ -119,7 +119,7 @@ def train(params: TrainParams, inputs: dict[str, Any], ctx: RunContext) -> dict[
             "sha256": _digest(dataset),
             "pictures": len(dataset.items),
             "classes": len(dataset.classes),
-            "splits": {name: int(rows.sum()) for name, rows in parts.items()},
+            "splits": splits,
         },
         "settings": settings,
         "seed": ctx.spec.seed,
@@ -132,7 +132,7 @@ def train(params: TrainParams, inputs: dict[str, Any], ctx: RunContext) -> dict[
     return {
         "pictures": len(dataset.items),
         "classes": len(dataset.classes),
-        "splits": about["data"]["splits"],  # type: ignore[index]
+        "splits": splits,
         "problems": [f"{one.where}: {one.reason}" for one in dataset.problems[:20]],
         "settings": settings,
         **reports,
@@ -191,9 +191,7 @@ def _picture(item: Item, side: int) -> NDArray[np.uint8]:
     if item.box is not None:
         x, y, width, height = item.box
         whole = whole.crop((round(x), round(y), round(x + width), round(y + height)))
-    pixels = np.asarray(whole, np.uint8)
-    square = fitted(pixels)
-    return square if len(square) == side else np.asarray(cv2.resize(square, (side, side)), np.uint8)
+    return fitted(np.asarray(whole, np.uint8), side)
 
 
 def _learn(

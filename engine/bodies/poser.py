@@ -163,13 +163,12 @@ class Poser:
         from engine.bodies import reshape
 
         own = reshape.plain(reshape.part_sizes(_row(request["shape"])))
-        mean = reshape.mean_shape()
-        usual = reshape.plain(reshape.part_sizes(mean))
+        usual = reshape.plain(reshape.mean_sizes())
         return {
             "names": list(reshape.PART_NAMES),
             **own,
             **{f"mean_{name}": values for name, values in usual.items()},
-            "mean_shape": _first(mean),
+            "mean_shape": _first(reshape.mean_shape()),
         }
 
     def reshape(self, request: Values) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -57,6 +58,12 @@ def part_sizes(shape: Tensor) -> PartSizes:
     decoder = measures_model().decoder
     _, lengths, widths = decoder.measured(decoder.space.numbers_of(shape))
     return PartSizes(*(dict(zip(PART_NAMES, v[0].tolist(), strict=True)) for v in (lengths, widths)))
+
+
+@cache
+def mean_sizes() -> PartSizes:
+    """Those of the mean adult."""
+    return part_sizes(mean_shape())
 
 
 @torch.no_grad()
@@ -116,8 +123,7 @@ def reshaped(
 
 
 def _check(sizes: Mapping[str, float], kind: Kind) -> None:
-    mean = part_sizes(mean_shape())
-    usual = mean.lengths if kind == "length" else mean.widths
+    usual = mean_sizes().lengths if kind == "length" else mean_sizes().widths
     for part, size in sizes.items():
         if part not in usual:
             raise invalid_input(

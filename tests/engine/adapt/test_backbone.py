@@ -49,6 +49,10 @@ def test_pictures_of_any_size_and_none() -> None:
     assert describe([]).shape == (0, 192)
     with pytest.raises(EngineError, match="must be"):
         describe([grey[..., 0]])
+    # A larger network sees more: nothing is squeezed to the built-in one's size first.
+    stripes = np.tile(np.array([[[0], [255]]], np.uint8).repeat(3, 2), (224, 112, 1))
+    assert np.array_equal(fitted(stripes, 224), stripes)
+    assert fitted(stripes).std() < 60
     builtin = load_backbone("builtin")
     pictures = torch.full((1, SIDE, SIDE, 3), 90, dtype=torch.uint8)
     features = builtin.model.features(builtin.prepared(pictures))
