@@ -108,9 +108,6 @@ class GraphEditor(QWidget):
         if self.panel.plot is None:
             return
         data = self.panel.plot.exported(suffix)
-        done = lambda _: self._say(f"Saved {path.name}.")  # noqa: E731
-        self._background.run(partial(_write, path, data), done, self._tell)
-
-
-def _write(path: Path, data: bytes) -> None:
-    write_whole(path, data)
+        self._background.run(
+            partial(write_whole, path, data), lambda _: self._say(f"Saved {path.name}."), self._tell
+        )

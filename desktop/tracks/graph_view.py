@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
     QKeyEvent,
@@ -15,7 +15,6 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
 )
-from PySide6.QtWidgets import QWidget
 
 from desktop.tracks.graph_editing import NOTHING, GraphEditing, Port, Way
 from desktop.tracks.graph_painting import (
@@ -28,7 +27,7 @@ from desktop.tracks.graph_painting import (
     scaled,
 )
 from desktop.tracks.lanes import zone_colour
-from desktop.tracks.zone_canvas import NUDGES
+from desktop.tracks.own_keys import NUDGES, OwnKeys
 
 if TYPE_CHECKING:
     from desktop.theme import Theme
@@ -55,7 +54,7 @@ def seconds(window: tuple[float, float]) -> str:
     return f"{window[0]:.3g} – {window[1]:.3g} s"
 
 
-class GraphView(QWidget):
+class GraphView(OwnKeys):
     """See the module. Dragging a camera moves it, dragging from a dot draws a way."""
 
     def __init__(self, theme: Theme, editing: GraphEditing) -> None:
@@ -223,29 +222,18 @@ class GraphView(QWidget):
 
     # --- the keys ---------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Keys that mean something here are not the page's."""
-        asked = event.type() == QEvent.Type.ShortcutOverride
-        if asked and isinstance(event, QKeyEvent) and self._means(event):
-            event.accept()
-            return True
-        return super().event(event)
-
-    def _means(self, event: QKeyEvent) -> bool:
-        key, held = Qt.Key(event.key()), event.modifiers()
-        if held == Qt.KeyboardModifier.ControlModifier:
-            return key in (Qt.Key.Key_Left, Qt.Key.Key_Right)
-        plain = not held & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+    def own_keys(self) -> set[Qt.Key]:
+        """See :class:`OwnKeys`."""
         own = {Qt.Key.Key_Delete, Qt.Key.Key_Backspace} if self._editing.way is not None else set()
         if self._editing.camera != NOTHING:
             own |= set(NUDGES)
         if self._from or self._editing.way or self._editing.camera != NOTHING:
             own.add(Qt.Key.Key_Escape)
-        return plain and key in own
+        return own
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows move the selected camera, with Ctrl they select another; Del takes a way away."""
-        if not self._means(event):
+        if not self.means(event):
             super().keyPressEvent(event)
             return
         key, editing = Qt.Key(event.key()), self._editing

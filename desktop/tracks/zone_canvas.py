@@ -19,9 +19,9 @@ from PySide6.QtGui import (
     QPolygonF,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QWidget
 
 from desktop.tracks.lanes import zone_colour
+from desktop.tracks.own_keys import NUDGES, OwnKeys
 from desktop.tracks.zone_editing import NOTHING, ZoneEditing
 from desktop.tracks.zone_painting import (
     heat_image,
@@ -45,9 +45,6 @@ REACH = 9.0
 BIG_STEP, SMALL_STEP = 10.0, 1.0
 """Pixels of the video that an arrow key moves something."""
 MARGIN = 16.0
-NUDGES = {
-    Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1),
-}  # fmt: skip
 
 
 @dataclass
@@ -60,7 +57,7 @@ class _Hold:
     moved: bool = False
 
 
-class ZoneCanvas(QWidget):
+class ZoneCanvas(OwnKeys):
     """See the module. Clicks draw while a zone is being drawn; else they select, and drag.
 
     Attributes
@@ -262,30 +259,19 @@ class ZoneCanvas(QWidget):
 
     # --- the keys ---------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Keys that mean something here are not the page's."""
-        asked = event.type() == QEvent.Type.ShortcutOverride
-        if asked and isinstance(event, QKeyEvent) and self._means(event):
-            event.accept()
-            return True
-        return super().event(event)
-
-    def _means(self, event: QKeyEvent) -> bool:
-        key, held = Qt.Key(event.key()), event.modifiers()
-        plain = not held & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
-        if held == Qt.KeyboardModifier.ControlModifier:
-            return key in (Qt.Key.Key_Left, Qt.Key.Key_Right)
+    def own_keys(self) -> set[Qt.Key]:
+        """See :class:`OwnKeys`."""
         drawing = self._editing.draft is not None
         own = {*NUDGES, Qt.Key.Key_Delete, Qt.Key.Key_Backspace, Qt.Key.Key_Insert}
         if drawing:
             own |= {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape, Qt.Key.Key_Space}
         elif self._editing.zone != NOTHING:
             own |= {Qt.Key.Key_Escape}
-        return plain and key in own
+        return own
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows move what is selected, or the pen; Space sets a corner, Return closes, Esc stops."""
-        if not self._means(event):
+        if not self.means(event):
             super().keyPressEvent(event)
             return
         key, editing = Qt.Key(event.key()), self._editing

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.tracks.page import TracksPage
@@ -45,3 +47,24 @@ def key(page: QWidget, name: str) -> None:
     (action,) = (action for action in page.actions() if action.shortcut() == wanted)
     assert action.isEnabled()
     action.trigger()
+
+
+def opened(qtbot: QtBot, make: Callable[[], TracksPage], folder: Path | None = None) -> TracksPage:
+    """A page that shows the scene in ``folder``, or the one that it had before."""
+    page = make()
+    if folder is not None:
+        page.accept([folder])
+    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
+    settled(qtbot, page)
+    return page
+
+
+def press(view: QWidget, *keys: Qt.Key, held: Qt.KeyboardModifier | None = None) -> None:
+    """Keys that a view takes before the page's shortcuts."""
+    for name in keys:
+        modifiers = held or Qt.KeyboardModifier.NoModifier
+        override = QKeyEvent(QEvent.Type.ShortcutOverride, name, modifiers)
+        override.setAccepted(False)
+        QApplication.sendEvent(view, override)
+        assert override.isAccepted(), f"{name} is the page's"
+        QApplication.sendEvent(view, QKeyEvent(QEvent.Type.KeyPress, name, modifiers))

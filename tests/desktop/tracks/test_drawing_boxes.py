@@ -18,7 +18,7 @@ from desktop.tracks.page import TracksPage
 from engine.tracks.boxes import Boxes
 from engine.tracks.cameras import Camera
 from engine.tracks.scene import Scene
-from tests.desktop.tracks.support import SECONDS, key, settled
+from tests.desktop.tracks.support import key, opened
 
 
 def drag(view: CameraView, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -36,15 +36,6 @@ def drag(view: CameraView, start: tuple[float, float], end: tuple[float, float])
             kind, place, view.mapToGlobal(place), button, buttons, Qt.KeyboardModifier.NoModifier
         )
         QApplication.sendEvent(view, event)
-
-
-def opened(qtbot: QtBot, make: Callable[[], TracksPage], folder: Path | None = None) -> TracksPage:
-    page = make()
-    if folder is not None:
-        page.accept([folder])
-    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
-    settled(qtbot, page)
-    return page
 
 
 def boxes(page: TracksPage, tracklet: int) -> dict[int, list[float]]:

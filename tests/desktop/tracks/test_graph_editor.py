@@ -23,7 +23,7 @@ from engine.tracks import edits
 from engine.tracks.boxes import concatenate
 from engine.tracks.cameras import Camera
 from engine.tracks.scene import Scene
-from tests.desktop.tracks.support import SECONDS, key, settled
+from tests.desktop.tracks.support import SECONDS, key, opened, press, settled
 from tests.engine.tracks.test_association import LOOKS, passing, road
 
 
@@ -68,21 +68,8 @@ def drag(view: GraphView, start: QPointF, end: QPointF) -> None:
         QApplication.sendEvent(view, event)
 
 
-def press(view: GraphView, name: Qt.Key, held: Qt.KeyboardModifier | None = None) -> None:
-    modifiers = held or Qt.KeyboardModifier.NoModifier
-    override = QKeyEvent(QEvent.Type.ShortcutOverride, name, modifiers)
-    override.setAccepted(False)
-    QApplication.sendEvent(view, override)
-    assert override.isAccepted(), f"{name} is the page's"
-    QApplication.sendEvent(view, QKeyEvent(QEvent.Type.KeyPress, name, modifiers))
-
-
-def opened(qtbot: QtBot, make: Callable[[], TracksPage], folder: Path | None = None) -> TracksPage:
-    page = make()
-    if folder is not None:
-        page.accept([folder])
-    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
-    settled(qtbot, page)
+def in_ways(qtbot: QtBot, make: Callable[[], TracksPage], folder: Path | None = None) -> TracksPage:
+    page = opened(qtbot, make, folder)
     page.setFocus()
     key(page, "Shift+G")
     assert page.modes.current == WAYS
@@ -103,7 +90,7 @@ def told(page: TracksPage) -> str:
 def test_ways_are_drawn_from_zone_to_zone(
     qtbot: QtBot, make: Callable[[], TracksPage], folder: Path
 ) -> None:
-    page = opened(qtbot, make, folder)
+    page = in_ways(qtbot, make, folder)
     view, editing, panel = page.ways.view, page.ways.editing, page.ways.panel
     assert "Drag from the dot of a zone" in view._hint()
     assert not page.time.isVisible()
@@ -136,14 +123,14 @@ def test_ways_are_drawn_from_zone_to_zone(
     before = editing.place(1)
     press(view, Qt.Key.Key_Left)
     assert editing.place(1) == (before[0] - 10, before[1])
-    press(view, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
+    press(view, Qt.Key.Key_Right, held=Qt.KeyboardModifier.ControlModifier)
     assert editing.camera == 2
     panel.overlaps[0].click()
     assert editing.overlaps == [(0, 2)]
     cameras, count = page.model.scene.cameras, len(page.model.log())
     assert count == 8
 
-    page = opened(qtbot, make)  # a restart
+    page = in_ways(qtbot, make)  # a restart
     assert page.model.scene.cameras == cameras
     for _ in range(count):
         key(page, "Z")
@@ -156,7 +143,7 @@ def test_ways_are_drawn_from_zone_to_zone(
 def test_travel_times_are_learnt_or_said(
     qtbot: QtBot, make: Callable[[], TracksPage], folder: Path, tmp_path: Path
 ) -> None:
-    page = opened(qtbot, make, folder)
+    page = in_ways(qtbot, make, folder)
     editing, panel = page.ways.editing, page.ways.panel
     assert editing.connect_ports((0, 1), (1, 0))
     known(qtbot, page)
@@ -205,7 +192,7 @@ def test_a_clock_is_estimated_and_set(
     qtbot: QtBot, make: Callable[[], TracksPage], folder: Path
 ) -> None:
     """There it takes 7.1 seconds, back 4.1: the clock of the second is 1.5 seconds late."""
-    page = opened(qtbot, make, folder)
+    page = in_ways(qtbot, make, folder)
     editing, panel = page.ways.editing, page.ways.panel
     editing.select(2)
     assert "Not known from the tracks" in panel.estimate.text()

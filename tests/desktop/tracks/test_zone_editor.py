@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPointF, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -21,7 +21,7 @@ from engine.tracks.boxes import Boxes
 from engine.tracks.cameras import Camera, Zone
 from engine.tracks.scene import Scene
 from engine.video_writing import write_video
-from tests.desktop.tracks.support import SECONDS, key, settled
+from tests.desktop.tracks.support import SECONDS, key, opened, press, settled
 
 WEST = ((0.0, 100.0), (200.0, 100.0), (200.0, 300.0), (0.0, 300.0))
 Place = tuple[float, float]
@@ -61,27 +61,8 @@ def drag(canvas: ZoneCanvas, *points: Place, double: bool = False) -> None:
     send(canvas, QEvent.Type.MouseButtonRelease, points[-1], left, none)
 
 
-def press(canvas: ZoneCanvas, *keys: Qt.Key, held: Qt.KeyboardModifier | None = None) -> None:
-    for name in keys:
-        modifiers = held or Qt.KeyboardModifier.NoModifier
-        override = QKeyEvent(QEvent.Type.ShortcutOverride, name, modifiers)
-        override.setAccepted(False)
-        QApplication.sendEvent(canvas, override)
-        assert override.isAccepted(), f"{name} is the page's"
-        QApplication.sendEvent(canvas, QKeyEvent(QEvent.Type.KeyPress, name, modifiers))
-
-
-def opened(qtbot: QtBot, make: Callable[[], TracksPage], folder: Path | None = None) -> TracksPage:
-    page = make()
-    if folder is not None:
-        page.accept([folder])
-    qtbot.waitUntil(lambda: page.model.scene is not None, timeout=SECONDS)
-    settled(qtbot, page)
-    page.setFocus()
-    return page
-
-
 def in_zones(qtbot: QtBot, page: TracksPage) -> ZoneCanvas:
+    page.setFocus()
     key(page, "Shift+V")
     assert page.modes.current == ZONES
     assert page.side.currentWidget() is page.zones.panel
